@@ -1,0 +1,51 @@
+package judge
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Need says which programs the test cannot do without. One that is missing skips the test, or fails it where the
+// environment sets CI.
+func Need(t testing.TB, tools ...string) {
+	t.Helper()
+	for _, tool := range tools {
+		Path(t, tool)
+	}
+}
+
+// Path is Need for one program, and where it is: in PATH, or in the folders for servers, which the PATH of an ordinary Debian user leaves out.
+func Path(t testing.TB, tool string) string {
+	t.Helper()
+	path, ok := find(tool)
+	if !ok {
+		missing(t, tool+" is not installed; scripts/install-test-tools installs what the tests need")
+	}
+	return path
+}
+
+func find(tool string) (path string, ok bool) {
+	if path, err := exec.LookPath(tool); err == nil {
+		return path, true
+	}
+	if strings.ContainsRune(tool, filepath.Separator) {
+		return "", false
+	}
+	for _, dir := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, tool)); err == nil {
+			return path, true
+		}
+	}
+	return "", false
+}
+
+func missing(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
