@@ -58,13 +58,18 @@ func checkRSA(key *rsa.PublicKey) error {
 // largestROCAPrime bounds the primes of the ROCA fingerprint.
 const largestROCAPrime = 167
 
-// smallPrimes are the odd primes below 752, the bound of NIST SP 800-89,
-// Section 5.3.3. (An even modulus is refused by the check of the prime 2.)
+// smallPrimes are the primes below 752, the bound of NIST SP 800-89, Section 5.3.3.
 func smallPrimes() []int64 {
-	primes := []int64{2}
-	for n := int64(3); n < 752; n += 2 {
-		if big.NewInt(n).ProbablyPrime(0) {
-			primes = append(primes, n)
+	const bound = 752
+	var composite [bound]bool
+	var primes []int64
+	for n := 2; n < bound; n++ {
+		if composite[n] {
+			continue
+		}
+		primes = append(primes, int64(n))
+		for multiple := n * n; multiple < bound; multiple += n {
+			composite[multiple] = true
 		}
 	}
 	return primes
