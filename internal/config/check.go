@@ -1,0 +1,177 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// check finds what is wrong in a filled configuration, as far as the text alone can tell.
+func (c *Config) check() Faults {
+	var f Faults
+	c.checkDatabase(&f)
+	c.checkPublicURL(&f)
+	c.checkListen(&f)
+	c.checkCA(&f)
+	c.Profiles.Server.check(&f, "profiles.server")
+	c.Profiles.Client.check(&f, "profiles.client")
+	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
+		f.Add("tls", "certificate and key belong together: give both files, or neither to have imca issue its own.")
+	}
+	if c.TLS.Certificate != "" && len(c.TLS.Names) > 0 {
+		f.Add("tls.names", "They are for the certificate that imca issues for itself: leave them out where tls.certificate is given.")
+	}
+	for _, list := range []struct {
+		path   string
+		ranges []string
+	}{{"policy.allow_addresses", c.Policy.AllowAddresses}, {"trusted_proxies", c.TrustedProxies}} {
+		for i, text := range list.ranges {
+			if _, err := ParseRange(text); err != nil {
+				f.Add(fmt.Sprintf("%s[%d]", list.path, i), "%v", err)
+			}
+		}
+	}
+	if levels := []string{"debug", "info", "warn", "error"}; !slices.Contains(levels, c.LogLevel) {
+		f.Add("log_level", "There is no level %q: use one of %s.", c.LogLevel, strings.Join(levels, ", "))
+	}
+	c.Limits.check(&f)
+	return f
+}
+
+// ParseRange reads an address, or a range of them in CIDR notation.
+func ParseRange(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
+		return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is no address and no range: write it like 10.1.2.3, 10.0.0.0/8 or 2001:db8::/32", text)
+	}
+	if p.Masked() != p {
+		return netip.Prefix{}, fmt.Errorf("%q has bits set behind its prefix: write %s for the range, or the address alone", text, p.Masked())
+	}
+	return p, nil
+}
+
+func (c *Config) checkDatabase(f *Faults) {
+	scheme, rest, _ := strings.Cut(c.Database, ":")
+	switch scheme {
+	case "sqlite":
+		if rest == "" {
+			f.Add("database", "The file is missing: write sqlite:imca.db, say.")
+		}
+		if c.DatabasePassword != "" {
+			f.Add("database_password", "SQLite has no password: leave it out.")
+		}
+	case "postgres", "postgresql":
+		u, err := url.Parse(c.Database)
+		if err != nil {
+			f.Add("database", "It is no URL: write postgres://USER@HOST/NAME, with special characters as %%XX.")
+			return
+		}
+		if _, inline := u.User.Password(); inline && c.DatabasePassword != "" {
+			f.Add("database_password", "The password is in database already: keep one of the two, best this one.")
+		}
+		checkReference(f, "database_password", c.DatabasePassword)
+	default:
+		f.Add("database", "It begins with neither \"postgres:\" nor \"sqlite:\": write postgres://USER@HOST/NAME or sqlite:FILE.")
+	}
+}
+
+func checkReference(f *Faults, path, ref string) {
+	if ref == "" {
+		return
+	}
+	scheme, rest, _ := strings.Cut(ref, ":")
+	if scheme != "file" && scheme != "env" || rest == "" {
+		f.Add(path, "Secrets are given by reference: write file:PATH or env:NAME.")
+	}
+}
+
+func (c *Config) checkPublicURL(f *Faults) {
+	if c.PublicURL == "" {
+		return
+	}
+	u, err := url.Parse(c.PublicURL)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https":
+		f.Add("public_url", "%q is no address of a web server: write http://ca.example.com, say.", c.PublicURL)
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		f.Add("public_url", "It is the beginning of addresses: leave out user, \"?\" and \"#\".")
+	case u.Scheme == "https":
+		f.Add("public_url", "It is looked up while certificates are being checked, and must not need one itself: begin it with http://.")
+	}
+}
+
+func (c *Config) checkListen(f *Faults) {
+	taken := make(map[string]string)
+	for _, l := range []struct{ path, address string }{
+		{"listen.https", c.Listen.HTTPS}, {"listen.http", c.Listen.HTTP}, {"listen.ops", c.Listen.Ops},
+	} {
+		if l.address == Off {
+			if l.path == "listen.https" {
+				f.Add(l.path, "HTTPS is the interface of the server and cannot be off: give ADDRESS:PORT.")
+			}
+			continue
+		}
+		_, port, err := net.SplitHostPort(l.address)
+		number, numeric := strconv.ParseUint(port, 10, 16)
+		if err != nil || numeric != nil {
+			f.Add(l.path, "%q is no address to listen on: write ADDRESS:PORT, such as :8443 or 127.0.0.1:8443.", l.address)
+			continue
+		}
+		if other, is := taken[l.address]; is && number != 0 {
+			f.Add(l.path, "%s listens on %s already: give it a port of its own.", other, l.address)
+		}
+		taken[l.address] = l.path
+	}
+}
+
+// authorityName is what can stand in the path of a URL and be a file's name.
+var authorityName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}$`)
+
+func (c *Config) checkCA(f *Faults) {
+	if shapes := []string{"direct", "issuing", "separate"}; !slices.Contains(shapes, c.CA.Hierarchy) {
+		f.Add("ca.hierarchy", "There is no hierarchy %q: use one of %s.", c.CA.Hierarchy, strings.Join(shapes, ", "))
+	}
+	if !authorityName.MatchString(c.CA.Name) {
+		f.Add("ca.name", "%q cannot stand in the path of a URL: use 1 to 64 letters, digits, \"-\", \"_\" and \".\".", c.CA.Name)
+	}
+	checkReference(f, "ca.passphrase", c.CA.Passphrase)
+}
+
+func (p *Profile) check(f *Faults, path string) {
+	bound := func(name string, value, most int) {
+		if value < 1 || value > most {
+			f.Add(path+"."+name, "%d is out of bounds: give 1 to %d.", value, most)
+		}
+	}
+	bound("max_days", p.MaxDays, 3650)
+	bound("default_days", p.DefaultDays, max(1, min(p.MaxDays, 3650)))
+	bound("max_names", p.MaxNames, 1000)
+	if len(p.KeyTypes) == 0 {
+		f.Add(path+".key_types", "A profile without a key type issues nothing: name one, or leave the setting out.")
+	}
+}
+
+func (l *Limits) check(f *Faults) {
+	for _, limit := range []struct {
+		name  string
+		value float64
+	}{
+		{"token_per_second", l.TokenPerSecond}, {"token_burst", float64(l.TokenBurst)},
+		{"address_per_second", l.AddressPerSecond}, {"address_burst", float64(l.AddressBurst)},
+	} {
+		if !(limit.value > 0 && limit.value <= 1e6) { // so that NaN is refused too
+			f.Add("limits."+limit.name, "%v is out of bounds: give more than 0, and 1000000 at most.", limit.value)
+		}
+	}
+	if l.ShutdownSeconds < 1 || l.ShutdownSeconds > 600 {
+		f.Add("limits.shutdown_seconds", "%d is out of bounds: give 1 to 600.", l.ShutdownSeconds)
+	}
+}

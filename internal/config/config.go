@@ -1,0 +1,216 @@
+// Package config reads imca.yaml, the configuration of a production server: one strict struct, whose zero value works.
+//
+// It holds to this: what is not a setting is refused, every fault is reported at once with its path and its mend, and
+// docs/configuration.md is printed from this file, so that it cannot say anything else.
+//
+// It checks what can be known from the text alone. What needs the vocabulary of X.509, files or a network is checked by
+// cmd/imca, which adds its findings to the same list.
+package config
+
+// Config is imca.yaml. What is left out gets the default; a setting that is not listed here is refused.
+type Config struct {
+	// Database is where the records are: `postgres://USER@HOST/NAME`, or `sqlite:FILE` for a single server.
+	Database string `yaml:"database"`
+
+	// DatabasePassword is where the password of the database is: `file:PATH` or `env:NAME`. Without it the password, if
+	// there is one, is in `database`, and the configuration file must then be readable by its owner alone.
+	DatabasePassword string `yaml:"database_password,omitempty"`
+
+	// PublicURL is where everybody reaches the plain HTTP listener: the beginning of the addresses of CRL, OCSP and CA
+	// certificate that are written into each certificate. Without it certificates carry no such addresses. It cannot be
+	// changed in certificates that are out already, so choose a name that lasts.
+	PublicURL string `yaml:"public_url,omitempty"`
+
+	Listen Listen `yaml:"listen"`
+	TLS    TLS    `yaml:"tls,omitempty"`
+	CA     CA     `yaml:"ca"`
+
+	Profiles Profiles `yaml:"profiles"`
+	Policy   Policy   `yaml:"policy,omitempty"`
+
+	// ClientName is the subject of the platform's client certificate. The configurations that developers get admit this
+	// name and no other, so it stays the same for as long as one of them is in use.
+	ClientName string `yaml:"client_name"`
+
+	Limits Limits `yaml:"limits"`
+
+	// TrustedProxies are the addresses (`10.1.2.3`) and ranges (`10.0.0.0/8`) of proxies whose X-Forwarded-For is believed.
+	// Without them the header is ignored.
+	TrustedProxies []string `yaml:"trusted_proxies,omitempty"`
+
+	// LogLevel is the least important thing that is logged: `debug`, `info`, `warn` or `error`.
+	LogLevel string `yaml:"log_level"`
+}
+
+// Listen says where the server can be reached. Each is `ADDRESS:PORT`; without an address it is every address of the machine.
+type Listen struct {
+	// HTTPS is the REST interface.
+	HTTPS string `yaml:"https"`
+
+	// HTTP is the plain listener for what is public anyway: CA certificates, their revocation lists, health. It gives
+	// nothing else, whoever asks. `off` for none.
+	HTTP string `yaml:"http"`
+
+	// Ops is the plain listener of /metrics and health, for the operators' own network. `off` for none.
+	Ops string `yaml:"ops"`
+}
+
+// TLS is the certificate of the server's own HTTPS. Without files imca issues and renews it by itself.
+type TLS struct {
+	// Names are the host names and addresses that the server issues its own certificate for. The host of `public_url`
+	// when empty, or else `localhost` and `127.0.0.1`.
+	Names []string `yaml:"names,omitempty"`
+
+	// Certificate is the PEM file of a certificate from elsewhere, its chain behind it. It is read again when it changes.
+	Certificate string `yaml:"certificate,omitempty"`
+
+	// Key is the PEM file of its private key, readable by its owner alone.
+	Key string `yaml:"key,omitempty"`
+}
+
+// CA is the certificate authority that `imca init` makes, and where its keys are. Hierarchy, name, organization and key type
+// are used by `imca init` alone: afterwards the CA is as it was made.
+type CA struct {
+	// Hierarchy is the shape: `direct` (one root signs all), `issuing` (the root signs for the platform, an issuing CA below it
+	// for the developers' servers) or `separate` (two roots).
+	Hierarchy string `yaml:"hierarchy"`
+
+	// Name is the name of the root: its subject's common name, and the name of its file.
+	Name string `yaml:"name"`
+
+	// Organization is the organization in the subject of every CA certificate.
+	Organization string `yaml:"organization,omitempty"`
+
+	// KeyType is the type of the CA's keys: `ecdsa-p256`, `ecdsa-p384`, `rsa-2048`, `rsa-3072` or `rsa-4096`.
+	KeyType string `yaml:"key_type"`
+
+	// Keys is the folder of the key files.
+	Keys string `yaml:"keys"`
+
+	// Passphrase is where the passphrase of the key files is: `file:PATH` or `env:NAME`.
+	Passphrase string `yaml:"passphrase"`
+}
+
+// Profiles are the two kinds of certificate.
+type Profiles struct {
+	// Server is for the developers' servers.
+	Server Profile `yaml:"server"`
+
+	// Client is for the platform, which shows it when it calls a developer's server.
+	Client Profile `yaml:"client"`
+}
+
+// Profile is what a certificate of one kind may be.
+type Profile struct {
+	// DefaultDays is how long a certificate lasts unless the request says otherwise, in days of 24 hours.
+	DefaultDays int `yaml:"default_days"`
+
+	// MaxDays is the longest that a request may ask for.
+	MaxDays int `yaml:"max_days"`
+
+	// MaxNames is how many names one certificate may carry.
+	MaxNames int `yaml:"max_names"`
+
+	// KeyTypes are the key types that it takes; the first is made when a request names none. Every type that a profile may
+	// take: `ecdsa-p256`, `ecdsa-p384`, `rsa-2048`, `rsa-3072`, `rsa-4096`, `ed25519`.
+	KeyTypes []string `yaml:"key_types,flow"`
+
+	// Wildcards allows `*.example.com`.
+	Wildcards *bool `yaml:"wildcards"`
+
+	// IPNames allows addresses instead of host names.
+	IPNames *bool `yaml:"ip_names"`
+
+	// Organization is put into the subject of every certificate.
+	Organization string `yaml:"organization,omitempty"`
+
+	// OrganizationalUnit is put into the subject of every certificate.
+	OrganizationalUnit string `yaml:"organizational_unit,omitempty"`
+
+	// Country is put into the subject of every certificate: two letters.
+	Country string `yaml:"country,omitempty"`
+}
+
+// Policy is the operator's word on names, for all apps. What each app may have on top of it is set with `imca app`.
+type Policy struct {
+	// DenyNames are names that no app may have, with everything below them: the platform's own.
+	DenyNames []string `yaml:"deny_names,omitempty"`
+
+	// AllowInternal are suffixes such as `corp.internal`, which are no public names and are certified all the same.
+	AllowInternal []string `yaml:"allow_internal,omitempty"`
+
+	// AllowAddresses are ranges such as `10.0.0.0/8`, which are no public addresses and are certified all the same.
+	AllowAddresses []string `yaml:"allow_addresses,omitempty"`
+}
+
+// Limits are the bounds that keep one client from taking everything.
+type Limits struct {
+	// TokenPerSecond is how many requests a second one token may make in the long run.
+	TokenPerSecond float64 `yaml:"token_per_second"`
+
+	// TokenBurst is how many it may make at once.
+	TokenBurst int `yaml:"token_burst"`
+
+	// AddressPerSecond is how many requests a second one address may make in the long run; an IPv6 /64 counts as one.
+	AddressPerSecond float64 `yaml:"address_per_second"`
+
+	// AddressBurst is how many it may make at once.
+	AddressBurst int `yaml:"address_burst"`
+
+	// ShutdownSeconds is how long requests under way may take when the server is told to end.
+	ShutdownSeconds int `yaml:"shutdown_seconds"`
+}
+
+// Off turns a listener off.
+const Off = "off"
+
+// Default is the configuration that an empty file gives.
+func Default() Config {
+	var c Config
+	c.fill()
+	return c
+}
+
+// fill puts the default into every setting that was left out.
+func (c *Config) fill() {
+	setting(&c.Database, "sqlite:imca.db")
+	setting(&c.Listen.HTTPS, ":8443")
+	setting(&c.Listen.HTTP, ":8080")
+	setting(&c.Listen.Ops, "127.0.0.1:9090")
+	setting(&c.CA.Hierarchy, "direct")
+	setting(&c.CA.Name, "TencentQQAuthCA")
+	setting(&c.CA.KeyType, "ecdsa-p256")
+	setting(&c.CA.Keys, "keys")
+	setting(&c.CA.Passphrase, "env:IMCA_PASSPHRASE")
+	c.Profiles.Server.fill(90, 397, true)
+	c.Profiles.Client.fill(7, 90, false)
+	setting(&c.ClientName, "callback.platform.internal")
+	setting(&c.Limits.TokenPerSecond, 50)
+	setting(&c.Limits.TokenBurst, 200)
+	setting(&c.Limits.AddressPerSecond, 100)
+	setting(&c.Limits.AddressBurst, 400)
+	setting(&c.Limits.ShutdownSeconds, 30)
+	setting(&c.LogLevel, "info")
+}
+
+func (p *Profile) fill(days, most int, names bool) {
+	setting(&p.MaxDays, most)
+	setting(&p.DefaultDays, max(1, min(days, p.MaxDays)))
+	setting(&p.MaxNames, 100)
+	if p.KeyTypes == nil {
+		p.KeyTypes = []string{"ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"}
+	}
+	if p.Wildcards == nil {
+		p.Wildcards = &names
+	}
+	if p.IPNames == nil {
+		p.IPNames = &names
+	}
+}
+
+func setting[T comparable](field *T, value T) {
+	var none T
+	if *field == none {
+		*field = value
+	}
+}
