@@ -182,8 +182,8 @@ func (c *Config) fill() {
 	setting(&c.CA.KeyType, "ecdsa-p256")
 	setting(&c.CA.Keys, "keys")
 	setting(&c.CA.Passphrase, "env:IMCA_PASSPHRASE")
-	c.Profiles.Server.fill(90, 397, true)
-	c.Profiles.Client.fill(7, 90, false)
+	c.Profiles.Server.fill(90, 397, 100, true)
+	c.Profiles.Client.fill(7, 90, 10, false)
 	setting(&c.ClientName, "callback.platform.internal")
 	setting(&c.Limits.TokenPerSecond, 50)
 	setting(&c.Limits.TokenBurst, 200)
@@ -193,10 +193,10 @@ func (c *Config) fill() {
 	setting(&c.LogLevel, "info")
 }
 
-func (p *Profile) fill(days, most int, names bool) {
+func (p *Profile) fill(days, most, count int, names bool) {
 	setting(&p.MaxDays, most)
 	setting(&p.DefaultDays, max(1, min(days, p.MaxDays)))
-	setting(&p.MaxNames, 100)
+	setting(&p.MaxNames, count)
 	if p.KeyTypes == nil {
 		p.KeyTypes = []string{"ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"}
 	}
