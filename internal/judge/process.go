@@ -120,13 +120,12 @@ func (p *Process) Exited() <-chan struct{} { return p.exited }
 // Stop ends the program in good order: TERM, after 10 s KILL, and KILL for whatever of its process group is left. It returns how the program
 // ended, nil for status 0. Stopping what has ended does nothing more.
 func (p *Process) Stop() error {
-	select {
-	case <-p.exited:
-	default:
+	for range 2 { // Apache forgets a TERM that arrives while it reloads
 		_ = p.Signal(syscall.SIGTERM)
 		select {
 		case <-p.exited:
-		case <-time.After(stopLimit):
+			return p.Kill()
+		case <-time.After(stopLimit / 2):
 		}
 	}
 	return p.Kill()

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,36 +14,41 @@ import (
 // servers are the two, each with a site that serves a folder, and one with an error on its only line.
 var servers = []struct {
 	name             string
-	start            func(testing.TB, Site) *Process
-	startErr         func(testing.TB, Site) (*Process, error)
-	site             string // formats: address, folder
+	start            func(testing.TB, Site) *WebServer
+	startErr         func(testing.TB, Site) (*WebServer, error)
+	include          string // format: file
+	site             string // format: address, folder
 	wrong, complaint string
-	reload           syscall.Signal
 }{
 	{
 		name: "apache", start: Apache, startErr: ApacheErr,
-		site:  "Listen %s\nDocumentRoot %s\n",
-		wrong: "SSLEngine on # really\n", complaint: "SSLEngine takes one argument",
-		reload: syscall.SIGUSR1,
+		include: "Include %s\n",
+		site:    "Listen %s\nDocumentRoot %s\n",
+		wrong:   "SSLEngine on # really\n", complaint: "SSLEngine takes one argument",
 	},
 	{
 		name: "nginx", start: Nginx, startErr: NginxErr,
-		site:  "server {\n listen %s;\n root %s;\n}\n",
-		wrong: "ssl_verify_client require;", complaint: `invalid value "require"`,
-		reload: syscall.SIGHUP,
+		include: "include %s;",
+		site:    "server {\n listen %s;\n root %s;\n}\n",
+		wrong:   "ssl_verify_client require;", complaint: `invalid value "require"`,
 	},
 }
 
 func TestServers(t *testing.T) {
 	for _, server := range servers {
 		t.Run(server.name, func(t *testing.T) {
-			addr, folder := FreeAddr(t), t.TempDir()
-			require.NoError(t, os.WriteFile(filepath.Join(folder, "index.html"), []byte("here I am"), 0o644))
-			p := server.start(t, Site{Config: fmt.Sprintf(server.site, addr, folder), Addrs: []string{addr}})
-
+			addr, conf := FreeAddr(t), filepath.Join(t.TempDir(), "site.conf")
+			serve := func(answer string) {
+				folder := t.TempDir()
+				require.NoError(t, os.WriteFile(filepath.Join(folder, "index.html"), []byte(answer), 0o644))
+				require.NoError(t, os.WriteFile(conf, fmt.Appendf(nil, server.site, addr, folder), 0o644))
+			}
+			serve("here I am")
+			p := server.start(t, Site{Config: fmt.Sprintf(server.include, conf), Addrs: []string{addr}})
 			require.Equal(t, "here I am", fetch(t, addr))
-			require.NoError(t, p.Signal(server.reload))
-			require.Equal(t, "here I am", fetch(t, addr), "after a reload")
+			serve("I have moved")
+			p.Reload(t)
+			require.Equal(t, "I have moved", fetch(t, addr))
 			require.NoError(t, p.Stop())
 			require.Error(t, Listening(addr)())
 		})

@@ -27,7 +27,7 @@ var rules = []rule{
 	{"migrations", nil, "the schema is SQL alone"},
 	{"internal/config", nil, "settings are text; what they mean is cmd's to wire"},
 	{"internal/pki", nil, "the vocabulary is pure: everyone speaks it, it knows nobody"},
-	{"internal/keys", nil, "a key reference gives a crypto.Signer, whatever it is for"},
+	{"internal/keys", []string{"internal/pki"}, "a key reference gives a crypto.Signer, whatever it is for; pki alone reads and writes PEM"},
 	{"internal/egress", nil, "the guarded dialer serves whoever connects, and knows none of them"},
 	{"internal/judge", nil, "test support must not share the faults of what it judges"},
 	{"internal/issuer", []string{"internal/pki"}, "who may sign is decided above; the signer cannot be talked around by what it imports"},
@@ -51,9 +51,9 @@ var rules = []rule{
 
 // A use is something that the language offers everybody and that we leave to the named packages.
 type use struct {
-	of      []string // as go/types names them
-	leftTo  []string
-	asValue bool // naming it without calling it is free
+	of      []string          // as go/types names them
+	leftTo  map[string]string // package and reason
+	asValue bool              // naming it without calling it is free
 	why     string
 }
 
@@ -66,18 +66,22 @@ var uses = []use{
 			"crypto/ed25519.Sign", "crypto/rsa.SignPKCS1v15", "crypto/rsa.SignPSS",
 			"(*crypto/ecdsa.PrivateKey).Sign", "(crypto/ed25519.PrivateKey).Sign", "(*crypto/rsa.PrivateKey).Sign",
 		},
-		leftTo: []string{"internal/issuer"},
+		leftTo: map[string]string{"internal/issuer": "after the checking step, against a one-use token"},
 		why:    "only internal/issuer signs",
 	},
 	{
-		of:      []string{"time.Now", "time.Since", "time.Until"},
-		leftTo:  []string{"cmd/imca", "internal/judge"},
+		of: []string{"time.Now", "time.Since", "time.Until"},
+		leftTo: map[string]string{
+			"cmd/imca":        "it wires the clock",
+			"internal/judge":  "it waits for processes",
+			"internal/egress": "the deadline of a connection is compared with the runtime's own clock",
+		},
 		asValue: true, // the default of a Config's Now field
 		why:     "now is a field of Config, asked once per verb and passed down",
 	},
 	{
 		of:     []string{"(context.Context).Value", "context.WithValue"},
-		leftTo: []string{"internal/web"}, // the request id
+		leftTo: map[string]string{"internal/web": "the request id"},
 		why:    "a context carries deadlines and the request id; who asks is an argument",
 	},
 }

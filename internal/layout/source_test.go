@@ -31,7 +31,7 @@ func reserved(pkg *packages.Package, name string) []string {
 			continue
 		}
 		for _, u := range uses {
-			if !slices.Contains(u.of, function.FullName()) || slices.Contains(u.leftTo, name) {
+			if _, left := u.leftTo[name]; left || !slices.Contains(u.of, function.FullName()) {
 				continue
 			}
 			switch {
