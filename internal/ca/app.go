@@ -1,0 +1,51 @@
+package ca
+
+import (
+	"time"
+)
+
+// DomainPolicy says how an app gets at a name.
+type DomainPolicy string
+
+// The policies.
+const (
+	PolicyOpen DomainPolicy = "open" // any name that this CA certifies at all
+	PolicyList DomainPolicy = "list" // only names on the app's allow-list
+)
+
+// DomainPolicies lists every policy.
+func DomainPolicies() []DomainPolicy { return []DomainPolicy{PolicyOpen, PolicyList} }
+
+// App is a developer's application: the owner of domains and certificates.
+type App struct {
+	ID   string // 1–64 of a–z, 0–9, "-"; chosen by the operator, never changed
+	Name string // for people, up to 200 characters
+
+	Policy DomainPolicy
+
+	// Allowed is the allow-list of PolicyList. "example.com" allows that name alone, "*.example.com" that wildcard, ".example.com" every name
+	// below it, wildcards included. Addresses stand for themselves.
+	Allowed []string
+
+	// Suspended apps keep what they have and get nothing new.
+	Suspended bool
+
+	CreatedAt time.Time
+
+	// Version counts the changes, so that two operators cannot overwrite each other unseen.
+	Version int
+}
+
+// Token is a credential as it is kept: all but the secret itself.
+type Token struct {
+	ID        string   // "tok_…", public
+	Hash      [32]byte // SHA-256 over the whole token as handed out
+	Name      string   // for people and events
+	Role      Role
+	App       string // the app of a developer's token; empty for the other roles
+	CreatedAt time.Time
+	CreatedBy string
+	ExpiresAt time.Time // zero: never
+	RevokedAt time.Time // zero: not revoked
+	LastUsed  time.Time // within a minute; zero: never used
+}

@@ -1,0 +1,117 @@
+// Package ca is the certificate authority of an instant-messaging platform: its nouns, its rules, and the contract of what must be
+// durable (Store).
+//
+// It holds to these promises, each of which has a test that fails without it:
+//
+//   - Record, sign, prove, deliver. What is to be signed is committed before the key is used, and the certificate before a byte of it
+//     leaves; a row that stopped half-way is pending, listed, and revocable.
+//   - Authorizing and auditing are one call (CA.authorize): what a role is not given by name is refused, and an act whose event cannot be
+//     written does not happen.
+//   - A developer's certificate can never play the platform: only an operator may have a client certificate issued.
+//   - The clock is asked once in each verb, and the answer passed down.
+//
+// It does not speak HTTP, hold SQL or use a key: doors call its verbs with the caller as an argument, internal/store keeps its records, and
+// internal/issuer signs. Read it from Issue.
+package ca
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/imca-project/imca/internal/issuer"
+)
+
+// Config is what a CA is made of. Store and Issuers are required; the zero value of the rest works.
+type Config struct {
+	Store Store
+
+	// Issuers are the authorities that this process can speak for, in the order of init: parents first. Each profile is issued by one.
+	Issuers []*issuer.Issuer
+
+	// Names is the operator's policy on names, beyond what each app is allowed.
+	Names NamePolicy
+
+	// KeyMakers bounds the RSA keys that are made at once, so that a burst of RSA-4096 (0.7 s of one core each) cannot starve the rest.
+	// Zero means half of the processors, at least one.
+	KeyMakers int
+
+	// Observe, if not nil, is called when somebody asks for a certificate, through whatever door, and what it returns when that has
+	// ended: for metrics. The profile is one that an authority here issues, or "unknown". Neither call may block.
+	Observe func(profile string) (ended func(Result))
+
+	// Now tells the time; nil means time.Now.
+	Now func() time.Time
+
+	// Log gets what no caller can be told; nil means slog.Default.
+	Log *slog.Logger
+}
+
+// CA is the authority. Its methods are safe for concurrent use, and several of them, in several processes, may share one database.
+type CA struct {
+	store     Store
+	issuers   []*issuer.Issuer
+	byProfile map[string]*issuer.Issuer
+	names     NamePolicy
+	keyMakers chan struct{}
+	observe   func(profile string) (ended func(Result))
+	now       func() time.Time
+	log       *slog.Logger
+}
+
+// New returns the authority over a store. It fails when two issuers share a name or a profile.
+func New(cfg Config) (*CA, error) {
+	c := &CA{
+		store:     cfg.Store,
+		issuers:   slices.Clone(cfg.Issuers),
+		byProfile: make(map[string]*issuer.Issuer),
+		names:     cfg.Names,
+		observe:   cfg.Observe,
+		now:       cfg.Now,
+		log:       cmp.Or(cfg.Log, slog.Default()),
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	if c.observe == nil {
+		c.observe = func(string) func(Result) { return func(Result) {} }
+	}
+	makers := cfg.KeyMakers
+	if makers <= 0 {
+		makers = max(1, runtime.GOMAXPROCS(0)/2)
+	}
+	c.keyMakers = make(chan struct{}, makers)
+
+	seen := make(map[string]bool)
+	for _, i := range c.issuers {
+		if seen[i.Name()] {
+			return nil, fmt.Errorf("two authorities are named %s", i.Name())
+		}
+		seen[i.Name()] = true
+		for _, p := range i.Profiles() {
+			if other, taken := c.byProfile[p.Name]; taken {
+				return nil, fmt.Errorf("profile %s is issued by both %s and %s: give it to one authority", p.Name, other.Name(), i.Name())
+			}
+			c.byProfile[p.Name] = i
+		}
+	}
+	return c, nil
+}
+
+// Issuers are the authorities of this CA, parents first.
+func (c *CA) Issuers() []*issuer.Issuer { return c.issuers }
+
+// Ready tells whether the CA can do its work: the database answers, and at least one authority is loaded.
+func (c *CA) Ready(ctx context.Context) error {
+	if len(c.issuers) == 0 {
+		return fmt.Errorf("no authority is loaded: run 'imca init' first")
+	}
+	return c.store.Ping(ctx)
+}
+
+// clock is the time of a verb: UTC, in the microseconds that every database keeps.
+func (c *CA) clock() time.Time { return c.now().UTC().Truncate(time.Microsecond) }

@@ -1,0 +1,80 @@
+package ca
+
+import "slices"
+
+// Role is what a principal may do, by a fixed table (see Action). A role is given to a token when the token is made.
+type Role string
+
+// The roles, from the narrowest to the widest.
+const (
+	RoleDeveloper Role = "developer" // acts for one app: its certificates and domains
+	RoleAuditor   Role = "auditor"   // sees everything, changes nothing
+	RoleOperator  Role = "operator"  // runs the CA: any certificate, apps and their tokens
+	RoleAdmin     Role = "admin"     // an operator who also makes operators
+)
+
+// Roles lists every role, from the narrowest to the widest.
+func Roles() []Role { return []Role{RoleDeveloper, RoleAuditor, RoleOperator, RoleAdmin} }
+
+// Principal is who asks. Doors make it from a token (CA.Authenticate) and pass it to every verb.
+type Principal struct {
+	// Name is shown in events and as "requested_by": the token's name, or the operating system's user for local commands.
+	Name string
+
+	Role Role
+
+	// App is the app that a developer acts for; empty for the other roles.
+	App string
+
+	// Token is the ID of the token that was shown; empty for local commands.
+	Token string
+
+	// Address is where the request came from, RequestID what the door called it; both go into events only.
+	Address   string
+	RequestID string
+}
+
+// Nobody is the principal of a request that showed no valid token.
+func Nobody(address, requestID string) Principal {
+	return Principal{Name: "nobody", Address: address, RequestID: requestID}
+}
+
+// Action is something that a principal may or may not do; it is the verb of an event.
+type Action string
+
+// The actions. What is not in a role's list is refused.
+const (
+	ActAuthenticate    Action = "authenticate"
+	ActIssueServer     Action = "certificate.issue"
+	ActIssueClient     Action = "certificate.issue-client"
+	ActReadCertificate Action = "certificate.read"
+	ActRevoke          Action = "certificate.revoke"
+	ActRenew           Action = "certificate.renew"
+	ActReadProfiles    Action = "profile.read"
+	ActReadAuthorities Action = "authority.read"
+	ActCreateAuthority Action = "authority.create"
+	ActReadEvents      Action = "event.read"
+	ActReadApp         Action = "app.read"
+	ActListApps        Action = "app.list"
+	ActCreateApp       Action = "app.create"
+	ActChangeApp       Action = "app.change"
+	ActReadTokens      Action = "token.read"
+	ActCreateToken     Action = "token.create"
+	ActRevokeToken     Action = "token.revoke"
+	ActExamine         Action = "doctor"
+)
+
+// permissions is the whole of who may do what. A developer's apply to the objects of their own app alone (authorize sees to that).
+var permissions = map[Role][]Action{
+	RoleDeveloper: {ActIssueServer, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadApp},
+	RoleAuditor: {ActReadCertificate, ActReadProfiles, ActReadAuthorities, ActReadEvents, ActReadApp, ActListApps, ActReadTokens,
+		ActExamine},
+	RoleOperator: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
+		ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken, ActRevokeToken, ActExamine},
+	RoleAdmin: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
+		ActCreateAuthority, ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken,
+		ActRevokeToken, ActExamine},
+}
+
+// May tells whether the role is given the action at all.
+func (r Role) May(a Action) bool { return slices.Contains(permissions[r], a) }

@@ -1,0 +1,113 @@
+package ca
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/imca-project/imca/internal/pki"
+)
+
+// Store keeps the records of the CA.
+//
+// Every method is one atomic change, its event included: it happened whole when the method returns nil, and not at all, or whole, when it
+// returns an error (a connection may break between the commit and the answer; every verb is written for both). Races are decided by
+// constraints and compare-and-swap, so that any number of processes may share one database.
+//
+// Times go in as UTC in microseconds and come out so. No method asks a clock. What a caller gives or gets is theirs: nothing is shared.
+//
+// Errors that callers act upon are ErrNotFound, ErrExists and ErrChanged (by errors.Is), and *ClaimedError (by errors.As); all others are faults.
+type Store interface {
+	Certificates
+	Apps
+	Tokens
+	Authorities
+	Events
+
+	// Ping tells whether the database answers.
+	Ping(ctx context.Context) error
+}
+
+// Certificates keeps the issuances. A record is never changed: signature and revocation are records of their own beside it.
+type Certificates interface {
+	// RecordCertificate commits a certificate that is about to be signed; it is pending from then on. ErrExists: the serial is taken.
+	// *ClaimedError: the act's claim was made before.
+	RecordCertificate(ctx context.Context, c *Certificate, act Act) error
+
+	// CommitSignature commits the signature of a pending certificate, which is then valid. ErrChanged: it is pending no more (it was
+	// revoked, or committed before), and nothing was changed.
+	CommitSignature(ctx context.Context, serial pki.Serial, signature []byte, fingerprint [32]byte, at time.Time) error
+
+	// Certificate is the one with this serial, in any state. ErrNotFound: there is none.
+	Certificate(ctx context.Context, serial pki.Serial) (*Certificate, error)
+
+	// ListCertificates is a page of those that the query selects, in the order that CertificateQuery tells.
+	ListCertificates(ctx context.Context, q CertificateQuery) (CertificatePage, error)
+
+	// RevokeCertificate records the revocation of a certificate that is not revoked, pending ones included, and removes it from the pending.
+	// ErrChanged: it is revoked already. ErrNotFound: there is no such certificate.
+	RevokeCertificate(ctx context.Context, serial pki.Serial, r Revocation, act Act) error
+
+	// RaiseRevocation changes the reason of a revocation from one to another. ErrChanged: its reason is not from.
+	RaiseRevocation(ctx context.Context, serial pki.Serial, from, to pki.Reason, act Act) error
+}
+
+// Apps keeps the developers' applications.
+type Apps interface {
+	// CreateApp: ErrExists when the ID is taken. *ClaimedError: the act's claim was made before.
+	CreateApp(ctx context.Context, a App, act Act) error
+	// App: ErrNotFound when there is none. Its answer is never older than the call.
+	App(ctx context.Context, id string) (App, error)
+	// ListApps is in the order of IDs, from the first one greater than after.
+	ListApps(ctx context.Context, after string, limit int) ([]App, error)
+	// ChangeApp replaces name, policy, names and suspension of an app whose Version is still the given one, and counts it up. ErrChanged: it is not.
+	ChangeApp(ctx context.Context, a App, act Act) error
+}
+
+// Tokens keeps the credentials, by the SHA-256 of what was handed out.
+type Tokens interface {
+	// CreateToken: *ClaimedError when the act's claim was made before. ErrNotFound: there is no such app.
+	CreateToken(ctx context.Context, t Token, act Act) error
+	// TokenByHash finds a token in any state. Its answer is never older than the call, so a revocation bites everywhere at once.
+	TokenByHash(ctx context.Context, hash [32]byte) (Token, error)
+	// TouchToken remembers that a token was used; an earlier time than the one kept changes nothing.
+	TouchToken(ctx context.Context, id string, at time.Time) error
+	// ListTokens is in the order of IDs, those of one app, or of none when app is empty.
+	ListTokens(ctx context.Context, app, after string, limit int) ([]Token, error)
+	// Token: ErrNotFound when there is none.
+	Token(ctx context.Context, id string) (Token, error)
+	// RevokeToken: ErrChanged when it is revoked already, ErrNotFound when there is none.
+	RevokeToken(ctx context.Context, id string, at time.Time, act Act) error
+}
+
+// Authorities keeps the certificates of the CA itself and where their keys are.
+type Authorities interface {
+	// CreateAuthorities commits a whole hierarchy, parents first. ErrExists: one of the names is taken; nothing was changed.
+	CreateAuthorities(ctx context.Context, as []Authority, act Act) error
+	// ListAuthorities is in the order of creation, parents first.
+	ListAuthorities(ctx context.Context) ([]Authority, error)
+}
+
+// Events keeps the audit log.
+type Events interface {
+	// RecordEvent commits an event that stands alone: a refusal.
+	RecordEvent(ctx context.Context, e Event) error
+	// ListEvents is newest first.
+	ListEvents(ctx context.Context, q EventQuery) ([]Event, error)
+	// ForgetClaims removes the claims made before a time.
+	ForgetClaims(ctx context.Context, before time.Time) error
+}
+
+// What a Store answers when the change cannot be made as asked.
+var (
+	ErrNotFound = errors.New("no such record")
+	ErrExists   = errors.New("the record exists")
+	ErrChanged  = errors.New("the record is in another state")
+)
+
+// ClaimedError says that an act's claim was made before, and by what.
+type ClaimedError struct{ Earlier Claim }
+
+func (e *ClaimedError) Error() string {
+	return "the idempotency key was used before, for " + e.Earlier.Object
+}

@@ -1,0 +1,175 @@
+package ca
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// tokenPrefix marks our tokens, so that scanners find those that leak.
+const tokenPrefix = "imca_"
+
+// NewToken asks for a token.
+type NewToken struct {
+	Name           string // 1–100 printable characters
+	Role           Role
+	App            string        // required for a developer, refused for the other roles
+	Life           time.Duration // zero: never expires
+	IdempotencyKey string
+}
+
+// CreateToken makes a token and returns it with its secret, which is shown this once and not kept. Operators make tokens for developers,
+// administrators for every role. A replay (idempotency key) returns the token without the secret.
+func (c *CA) CreateToken(ctx context.Context, p Principal, req NewToken) (Token, string, error) {
+	now := c.clock()
+	act, err := c.authorize(ctx, now, p, ActCreateToken, target{app: req.App, detail: map[string]string{"name": req.Name, "role": string(req.Role)}})
+	if err != nil {
+		return Token{}, "", err
+	}
+	if err := checkToken(p, req); err != nil {
+		return Token{}, "", c.refused(ctx, act, err)
+	}
+	secret := tokenPrefix + randomText(32)
+	t := Token{
+		ID: "tok_" + randomText(9), Hash: sha256.Sum256([]byte(secret)), Name: req.Name, Role: req.Role, App: req.App,
+		CreatedAt: now, CreatedBy: p.Name,
+	}
+	if req.Life > 0 {
+		t.ExpiresAt = now.Add(req.Life)
+	}
+	asked, key := req, req.IdempotencyKey
+	asked.IdempotencyKey = ""
+	if act.Claim, err = claimFor(p, key, asked, now); err != nil {
+		return Token{}, "", c.answer(ctx, act, err)
+	}
+	if act.Claim != nil {
+		act.Claim.Object = t.ID
+	}
+	act.Event.Object = t.ID
+	var claimed *ClaimedError
+	switch err := c.store.CreateToken(context.WithoutCancel(ctx), t, act); {
+	case errors.As(err, &claimed):
+		if claimed.Earlier.Request != act.Claim.Request {
+			return Token{}, "", c.refused(ctx, act, keyReused())
+		}
+		t, err := c.store.Token(ctx, claimed.Earlier.Object)
+		return t, "", err
+	case errors.Is(err, ErrNotFound):
+		return Token{}, "", c.refused(ctx, act, refuse(KindInvalid, "/app", "There is no app %q: create it first (POST /v1/apps, or 'imca app create').", req.App))
+	case err != nil:
+		return Token{}, "", fmt.Errorf("recording the token %s: %w", t.ID, err)
+	}
+	return t, secret, nil
+}
+
+func checkToken(p Principal, req NewToken) *Error {
+	switch {
+	case !slices.Contains(Roles(), req.Role):
+		return refuse(KindInvalid, "/role", "There is no role %q: use one of %s.", req.Role, joined(Roles()))
+	case req.Role == RoleDeveloper && req.App == "":
+		return refuse(KindInvalid, "/app", "A developer's token acts for one app: say which.")
+	case req.Role != RoleDeveloper && req.App != "":
+		return refuse(KindInvalid, "/app", "A token of role %s acts for no single app: leave \"app\" out.", req.Role)
+	case req.Role != RoleDeveloper && p.Role != RoleAdmin:
+		return refuse(KindForbidden, "/role", "Only an administrator makes tokens of role %s: ask one.", req.Role)
+	case req.Life < 0:
+		return refuse(KindInvalid, "/expires_in_days", "A token's life is 1 day or more: leave it out for one that does not expire.")
+	}
+	return checkLabel("/name", req.Name, 100)
+}
+
+// checkLabel refuses a name for people that is empty, too long, or would break a line of a log or a table.
+func checkLabel(field, s string, most int) *Error {
+	if s == "" || len([]rune(s)) > most {
+		return refuse(KindInvalid, field, "Give a name of 1 to %d characters.", most)
+	}
+	if !printable(s) {
+		return refuse(KindInvalid, field, "A name has no line breaks or other control characters: take them out.")
+	}
+	return nil
+}
+
+// Authenticate turns a token as it was sent into the principal who holds it. The refusals are events too.
+func (c *CA) Authenticate(ctx context.Context, secret, address, requestID string) (Principal, error) {
+	now := c.clock()
+	nobody := Nobody(address, requestID)
+	refused := func(object, format string, args ...any) (Principal, error) {
+		act := Act{Event: c.event(now, nobody, ActAuthenticate, target{object: object})}
+		return Principal{}, c.refused(ctx, act, refuse(KindUnauthenticated, "", format, args...))
+	}
+	if secret == "" {
+		return refused("", "This needs a token: send the header 'Authorization: Bearer imca_…' with one that an operator gave you.")
+	}
+	if !strings.HasPrefix(secret, tokenPrefix) || len(secret) > 200 {
+		return refused("", "This is no token of this service: tokens begin with %q; check that it was copied whole.", tokenPrefix)
+	}
+	t, err := c.store.TokenByHash(ctx, sha256.Sum256([]byte(secret)))
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return refused("", "This token is not known here: check that it was copied whole and belongs to this server, or ask an operator for a new one.")
+	case err != nil:
+		return Principal{}, fmt.Errorf("looking up a token: %w", err)
+	case !t.RevokedAt.IsZero():
+		return refused(t.ID, "The token %q was revoked at %s: ask an operator for a new one.", t.Name, t.RevokedAt.Format(time.DateTime))
+	case !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt):
+		return refused(t.ID, "The token %q expired at %s: ask an operator for a new one.", t.Name, t.ExpiresAt.Format(time.DateTime))
+	}
+	// Once a minute is exact enough for "last used", and spares a write on every request.
+	if now.Sub(t.LastUsed) >= time.Minute {
+		if err := c.store.TouchToken(ctx, t.ID, now); err != nil {
+			c.log.WarnContext(ctx, "remembering the use of a token", "token", t.ID, "error", err)
+		}
+	}
+	return Principal{Name: t.Name, Role: t.Role, App: t.App, Token: t.ID, Address: address, RequestID: requestID}, nil
+}
+
+// ListTokens is a page of the tokens of one app, or of those of no app, in the order of their IDs from beyond after.
+func (c *CA) ListTokens(ctx context.Context, p Principal, app, after string, limit int) ([]Token, error) {
+	if _, err := c.authorize(ctx, c.clock(), p, ActReadTokens, target{app: app}); err != nil {
+		return nil, err
+	}
+	limit, err := pageSize(limit)
+	if err != nil {
+		return nil, err
+	}
+	return c.store.ListTokens(ctx, app, after, limit)
+}
+
+// RevokeToken ends a token at once, everywhere. Operators end those of developers, administrators all.
+func (c *CA) RevokeToken(ctx context.Context, p Principal, id string) error {
+	now := c.clock()
+	act, err := c.authorize(ctx, now, p, ActRevokeToken, target{object: id})
+	if err != nil {
+		return err
+	}
+	t, err := c.store.Token(ctx, id)
+	if err == nil && t.Role != RoleDeveloper && p.Role != RoleAdmin {
+		return c.refused(ctx, act, refuse(KindForbidden, "", "Only an administrator revokes tokens of role %s: ask one.", t.Role))
+	}
+	if err == nil {
+		act.Event.App = t.App
+		err = c.store.RevokeToken(ctx, id, now, act)
+	}
+	switch {
+	case errors.Is(err, ErrChanged):
+		return nil // it is as the caller wants it
+	case errors.Is(err, ErrNotFound):
+		return c.refused(ctx, act, refuse(KindNotFound, "", "There is no token %q: look its ID up in the list.", id))
+	case err != nil:
+		return fmt.Errorf("revoking the token %s: %w", id, err)
+	}
+	return nil
+}
+
+// randomText is n random bytes in URL-safe letters and digits.
+func randomText(n int) string {
+	b := make([]byte, n)
+	rand.Read(b)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
