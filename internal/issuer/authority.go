@@ -85,8 +85,11 @@ func pathLength(ca *x509.Certificate) (bound int, set bool) {
 // that is strong enough. What is unusual and harmless comes back as notes, in
 // sentences.
 func CheckRoot(root *x509.Certificate, key crypto.Signer, now time.Time) (notes []string, err error) {
-	if _, err := New(Config{Name: root.Subject.CommonName + " ", Certificate: root, Key: key}); err != nil {
-		return nil, err
+	if key == nil {
+		return nil, fmt.Errorf("the root %q: it has no key: give its private key too", root.Subject)
+	}
+	if _, err := newIssuer(Config{Certificate: root, Key: key}); err != nil {
+		return nil, fmt.Errorf("the root %q: %w", root.Subject, err)
 	}
 	if now.After(root.NotAfter) {
 		return nil, fmt.Errorf("the root expired on %s: make a new one", root.NotAfter.Format(time.DateOnly))
@@ -94,11 +97,13 @@ func CheckRoot(root *x509.Certificate, key crypto.Signer, now time.Time) (notes 
 	if now.Before(root.NotBefore) {
 		return nil, fmt.Errorf("the root is not valid before %s: wait, or set the clock right", root.NotBefore.Format(time.DateTime))
 	}
-	switch err := root.CheckSignature(root.SignatureAlgorithm, root.RawTBSCertificate, root.Signature); {
-	case errors.As(err, new(x509.InsecureAlgorithmError)):
-		notes = append(notes, fmt.Sprintf("The root's signature over itself uses %v. Nobody relies on that signature, and new ones use SHA-256 or better.", root.SignatureAlgorithm))
-	case err != nil:
+	err = root.CheckSignature(root.SignatureAlgorithm, root.RawTBSCertificate, root.Signature)
+	if err != nil && !errors.As(err, new(x509.InsecureAlgorithmError)) {
 		return nil, fmt.Errorf("the root's signature over itself is wrong: give the file as it was made: %w", err)
+	}
+	switch root.SignatureAlgorithm {
+	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.ECDSAWithSHA1:
+		notes = append(notes, fmt.Sprintf("The root's signature over itself uses %v. Nobody relies on that signature, and new ones use SHA-256 or better.", root.SignatureAlgorithm))
 	}
 	if left := root.NotAfter.Sub(now); left < 365*24*time.Hour {
 		notes = append(notes, fmt.Sprintf("The root expires on %s, and no certificate outlives it: plan its successor.", root.NotAfter.Format(time.DateOnly)))

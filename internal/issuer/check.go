@@ -97,7 +97,7 @@ func checkLeaf(c *x509.Certificate, usage x509.ExtKeyUsage) error {
 	if len(c.EmailAddresses)+len(c.URIs) > 0 || len(c.DNSNames)+len(c.IPAddresses) == 0 {
 		return errors.New("its names are not DNS names and IP addresses")
 	}
-	if c.NotAfter.Before(c.NotBefore) || c.NotAfter.Sub(c.NotBefore)+time.Second > maxLife {
+	if c.NotAfter.Before(c.NotBefore) || c.NotAfter.Sub(c.NotBefore) > maxLife-time.Second {
 		return fmt.Errorf("its validity, %v to %v, is longer than ten years or nothing", c.NotBefore, c.NotAfter)
 	}
 	return checkExtensions(c)

@@ -92,7 +92,7 @@ func (i *Issuer) checkRequest(request Request, profile Profile) error {
 		return refuse("NotAfter", "the validity ends before it begins: give a time after %s", request.NotBefore.Format(time.DateTime))
 	}
 	// RFC 5280, Section 4.1.2.5: both ends belong to the validity.
-	if life := request.NotAfter.Sub(request.NotBefore) + time.Second; life > profile.MaxValidity {
+	if request.NotAfter.Sub(request.NotBefore) > profile.MaxValidity-time.Second {
 		return refuse("NotAfter", "profile %s is valid for at most %s: ask for less", profile.Name, days(profile.MaxValidity))
 	}
 	if err := checkWithin(request.NotBefore, request.NotAfter, i.certificate); err != nil {
