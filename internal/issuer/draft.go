@@ -48,8 +48,8 @@ func (s *signer) draft(t *template, l *linter, check func(*x509.Certificate) err
 	if err != nil {
 		return nil, err
 	}
-	// The signature in this certificate is no signature, so it is worth nothing
-	// to whom might get hold of it.
+	// A certificate with something in the place of its signature can be read, and
+	// is worth nothing to anyone.
 	der, err := pki.AssembleCertificate(tbs, []byte("not signed"))
 	if err != nil {
 		return nil, fmt.Errorf("assembling a certificate: %w", err)
@@ -74,8 +74,8 @@ func (s *signer) draft(t *template, l *linter, check func(*x509.Certificate) err
 // errSpent is the answer to a second signature over a Draft.
 var errSpent = errors.New("the draft was signed before, and pays for one signature: prepare another")
 
-// sign signs a certificate: this is the one place. The result is proven to be the
-// draft, and the signature to be right.
+// signDraft is the one place at which certificates are signed. The result is proven
+// to be the draft, and the signature to be right.
 func (s *signer) signDraft(d *Draft) ([]byte, error) {
 	if d == nil || d.token == nil || d.token.by != s {
 		return nil, errors.New("the draft was not prepared by this authority: prepare it here")

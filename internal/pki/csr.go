@@ -40,7 +40,7 @@ func ParseCSR(data []byte) (*CSR, error) {
 	}
 	request, err := x509.ParseCertificateRequest(der)
 	if err != nil {
-		return nil, fmt.Errorf("the certificate signing request is broken: make it again: %w", err)
+		return nil, fmt.Errorf("the certificate signing request cannot be read: make it again, with a key of one of %s: %w", keyTypeList(), err)
 	}
 	if request.PublicKey == nil {
 		return nil, fmt.Errorf("the key of the certificate signing request is of a kind that is not served: make one of %s", keyTypeList())

@@ -260,3 +260,11 @@ func FuzzParseCSR(f *testing.F) {
 		require.Equal(t, csr, again)
 	})
 }
+
+func BenchmarkParseCSR(b *testing.B) {
+	der := request(b, newKey(b, pki.ECDSAP256), x509.CertificateRequest{DNSNames: []string{"www.example.com"}})
+	for b.Loop() {
+		_, err := pki.ParseCSR(der)
+		require.NoError(b, err)
+	}
+}
