@@ -1,0 +1,128 @@
+package web
+
+import (
+	"crypto/sha256"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/imca-project/imca/internal/ca"
+)
+
+// Public makes a handler of one that needs no token.
+func (f *Frame) Public(h func(w http.ResponseWriter, r *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			f.Problem(w, r, err)
+		}
+	}
+}
+
+// Private makes a handler of one that needs a token, and gets the principal who holds it.
+func (f *Frame) Private(h func(w http.ResponseWriter, r *http.Request, p ca.Principal) error) http.HandlerFunc {
+	return f.Public(func(w http.ResponseWriter, r *http.Request) error {
+		p, err := f.Principal(r)
+		if err != nil {
+			return err
+		}
+		if rec, ok := w.(*recorder); ok {
+			rec.principal = p
+		}
+		return h(w, r, p)
+	})
+}
+
+// Principal tells who sent a request.
+//
+// A token that was found good lately is limited on its own account. Any other may be a guess, so it is first charged to the address, and
+// given back when it turns out good: whoever guesses is stopped before the database is asked, and whoever shares the address with a guesser
+// goes on working.
+func (f *Frame) Principal(r *http.Request) (ca.Principal, error) {
+	var (
+		now     = f.now()
+		secret  = bearer(r)
+		hash    = sha256.Sum256([]byte(secret))
+		token   = string(hash[:])
+		address = f.Address(r)
+		network = networkOf(address)
+		known   = f.tokens.has(token)
+	)
+	if known {
+		if wait := f.tokens.take(token, now); wait > 0 {
+			return ca.Principal{}, rateLimited(wait, "this token")
+		}
+	} else if wait := f.failures.take(network, now); wait > 0 {
+		return ca.Principal{}, rateLimited(wait, "requests without a valid token from your address")
+	}
+	p, err := f.authenticate(r.Context(), secret, address, RequestID(r.Context()))
+	var refusal *ca.Error
+	switch {
+	case errors.As(err, &refusal):
+		f.tokens.forget(token)
+		return ca.Principal{}, err
+	case !known:
+		f.failures.giveBack(network)
+	}
+	if err != nil {
+		return ca.Principal{}, err
+	}
+	if !known {
+		f.tokens.take(token, now)
+	}
+	return p, nil
+}
+
+// bearer is the token of a request, or "" (RFC 6750, Section 2.1; the scheme is case-insensitive by RFC 9110, Section 11.1).
+func bearer(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// Address is where a request came from: the connection's other end. Where that is a trusted proxy, it is the last address in
+// X-Forwarded-For that is not one: everything before it was written by people whom nobody vouches for.
+func (f *Frame) Address(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	peer, err := netip.ParseAddr(host)
+	if err != nil {
+		return host
+	}
+	peer = peer.Unmap().WithZone("")
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		if !f.trusts(peer) {
+			break
+		}
+		before, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if err != nil {
+			break
+		}
+		peer = before.Unmap().WithZone("")
+	}
+	return peer.String()
+}
+
+func (f *Frame) trusts(peer netip.Addr) bool {
+	return slices.ContainsFunc(f.proxies, func(p netip.Prefix) bool { return p.Contains(peer) })
+}
+
+// networkOf is what an address is limited by: an IPv4 address itself, and the /64 of an IPv6 address, all of which one host has.
+func networkOf(address string) string {
+	addr, err := netip.ParseAddr(address)
+	if err != nil || addr.Is4() {
+		return address
+	}
+	network, err := addr.Prefix(64)
+	if err != nil {
+		return address
+	}
+	return network.String()
+}
