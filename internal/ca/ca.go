@@ -17,6 +17,7 @@ package ca
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -56,6 +57,7 @@ type CA struct {
 	store     Store
 	issuers   []*issuer.Issuer
 	byProfile map[string]*issuer.Issuer
+	ownKeys   map[[32]byte]string // SHA-256 of the SubjectPublicKeyInfo of each authority, to its name
 	names     NamePolicy
 	keyMakers chan struct{}
 	observe   func(profile string) (ended func(Result))
@@ -69,6 +71,7 @@ func New(cfg Config) (*CA, error) {
 		store:     cfg.Store,
 		issuers:   slices.Clone(cfg.Issuers),
 		byProfile: make(map[string]*issuer.Issuer),
+		ownKeys:   make(map[[32]byte]string),
 		names:     cfg.Names,
 		observe:   cfg.Observe,
 		now:       cfg.Now,
@@ -92,6 +95,7 @@ func New(cfg Config) (*CA, error) {
 			return nil, fmt.Errorf("two authorities are named %s", i.Name())
 		}
 		seen[i.Name()] = true
+		c.ownKeys[sha256.Sum256(i.Certificate().RawSubjectPublicKeyInfo)] = i.Name()
 		for _, p := range i.Profiles() {
 			if other, taken := c.byProfile[p.Name]; taken {
 				return nil, fmt.Errorf("profile %s is issued by both %s and %s: give it to one authority", p.Name, other.Name(), i.Name())

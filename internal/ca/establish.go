@@ -144,6 +144,9 @@ func (e *Establishment) root(name string, now time.Time) (Authority, *issuer.Iss
 	)
 	if e.Import != nil {
 		cert, key, ref = e.Import.Certificate, e.Import.Key, e.Import.KeyRef
+		if _, err := issuer.CheckRoot(cert, key, now); err != nil {
+			return Authority{}, nil, &Error{Kind: KindInvalid, Detail: sentence(err), Err: err}
+		}
 	} else {
 		if key, ref, err = e.NewKey(name, e.KeyType); err != nil {
 			return Authority{}, nil, err

@@ -46,7 +46,7 @@ func (c *CA) order(ctx context.Context, req IssueRequest) (*order, error) {
 	if err := c.orderApp(ctx, o, req); err != nil {
 		return nil, err
 	}
-	if err := o.readKey(req); err != nil {
+	if err := c.orderKey(o, req); err != nil {
 		return nil, err
 	}
 	if err := c.orderNames(o, req); err != nil {
@@ -78,7 +78,8 @@ func (c *CA) orderApp(ctx context.Context, o *order, req IssueRequest) error {
 	return nil
 }
 
-func (o *order) readKey(req IssueRequest) error {
+// orderKey settles the key: the one of a CSR, or the type of one to make.
+func (c *CA) orderKey(o *order, req IssueRequest) error {
 	if len(req.CSR) > 0 {
 		if req.KeyType != "" {
 			return refuse(KindInvalid, "/key_type", "A CSR brings its own key: leave \"key_type\" out, or leave the CSR out to have a key made.")
@@ -89,6 +90,13 @@ func (o *order) readKey(req IssueRequest) error {
 		}
 		if o.keyType, err = pki.KeyTypeOf(csr.PublicKey); err != nil {
 			return &Error{Kind: KindBadKey, Field: "/csr", Detail: sentence(err), Err: err}
+		}
+		hash, err := pki.SPKIHash(csr.PublicKey)
+		if err != nil {
+			return fmt.Errorf("hashing the public key: %w", err)
+		}
+		if own, is := c.ownKeys[hash]; is {
+			return refuse(KindBadKey, "/csr", "This is the key of the authority %s itself: make a key of your own.", own)
 		}
 		o.csr = csr
 	} else if req.KeyType == "" {

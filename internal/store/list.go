@@ -1,0 +1,97 @@
+package store
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/imca-project/imca/internal/ca"
+)
+
+// ListCertificates implements ca.Store.
+func (s *Store) ListCertificates(ctx context.Context, q ca.CertificateQuery) (ca.CertificatePage, error) {
+	var page ca.CertificatePage
+	if q.Fingerprint != nil && !q.Beyond.IsZero() {
+		return page, nil // there is one at most
+	}
+	from, text, args := listStatement(q)
+	var last ca.Cursor
+	err := s.db.list(ctx, func(r row) error {
+		if len(page.Items) == q.Limit { // one row more than asked for: there is a next page
+			page.Next = last
+			return nil
+		}
+		found := new(certificateRow)
+		var key string
+		if err := r.Scan(append(found.columns(), &key)...); err != nil {
+			return err
+		}
+		c, err := found.certificate()
+		if err != nil {
+			return err
+		}
+		page.Items = append(page.Items, c)
+		last = ca.Cursor{Name: key, Time: from.at(c), Serial: c.Serial}
+		return nil
+	}, text, args...)
+	if err != nil {
+		return ca.CertificatePage{}, err
+	}
+	return page, nil
+}
+
+func listStatement(q ca.CertificateQuery) (from source, text string, args []any) {
+	from, where := plan(q)
+	from.beyond(where, q.Beyond)
+	key := "''"
+	if len(from.order) == 3 {
+		key = from.order[0]
+	}
+	text = `SELECT ` + certificateColumns + `, ` + key + ` FROM ` + from.tables + where.where() + from.orderBy() + ` LIMIT ` + where.value(q.Limit+1)
+	return from, text, where.args
+}
+
+// conditions are what a list asks of its rows, joined by AND, with their arguments.
+type conditions struct {
+	texts []string
+	args  []any
+}
+
+// value adds an argument and is its place in the text.
+func (c *conditions) value(v any) string {
+	c.args = append(c.args, v)
+	return "$" + strconv.Itoa(len(c.args))
+}
+
+// add adds a condition, in which each "?" stands for one of the values.
+func (c *conditions) add(text string, values ...any) {
+	for _, v := range values {
+		text = strings.Replace(text, "?", c.value(v), 1)
+	}
+	c.texts = append(c.texts, text)
+}
+
+// equal adds a condition unless the value is empty.
+func (c *conditions) equal(column, value string) {
+	if value != "" {
+		c.add(column+" = ?", value)
+	}
+}
+
+// span adds the conditions of a range of time, from its first moment to before its last; a zero time is no bound.
+func (c *conditions) span(column string, from, to time.Time) {
+	if !from.IsZero() {
+		c.add(column+" >= ?", micros(from))
+	}
+	if !to.IsZero() {
+		c.add(column+" < ?", micros(to))
+	}
+}
+
+func (c *conditions) where() string {
+	if c.texts == nil {
+		return ""
+	}
+	return " WHERE " + strings.Join(c.texts, " AND ")
+}

@@ -1,0 +1,179 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// postgres is a PostgreSQL database.
+type postgres struct {
+	pgStatements
+	pool       *pgxpool.Pool
+	commitText string
+}
+
+// pgStatements are statements in a pool or a transaction.
+type pgStatements struct {
+	in interface {
+		Exec(ctx context.Context, text string, args ...any) (pgconn.CommandTag, error)
+		Query(ctx context.Context, text string, args ...any) (pgx.Rows, error)
+	}
+}
+
+// poolSize is the number of connections unless the URL says otherwise (pool_max_conns): enough to keep a server busy, few enough that several
+// of ours fit into PostgreSQL's usual hundred.
+const poolSize = 16
+
+const postgresHint = "check that PostgreSQL runs there, and that user, password and database in the URL are right"
+
+func openPostgres(ctx context.Context, url string) (*postgres, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errPostgresURL
+	}
+	if !strings.Contains(url, "pool_max_conns") {
+		cfg.MaxConns = poolSize
+	}
+	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
+		cfg.ConnConfig.RuntimeParams["application_name"] = "imca"
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("%w: %s", err, postgresHint)
+	}
+	return &postgres{pgStatements{pool}, pool, commitText()}, nil
+}
+
+func (s pgStatements) exec(ctx context.Context, text string, args ...any) (int64, error) {
+	tag, err := s.in.Exec(ctx, text, args...)
+	return tag.RowsAffected(), err
+}
+
+func (s pgStatements) query(ctx context.Context, each func(row) error, text string, args ...any) error {
+	rows, err := s.in.Query(ctx, text, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (p *postgres) list(ctx context.Context, each func(row) error, text string, args ...any) error {
+	return p.query(ctx, each, text, append([]any{pgx.QueryExecModeCacheDescribe}, args...)...)
+}
+
+func (p *postgres) find(ctx context.Context, each func(row) error, text string, keys []any) error {
+	return p.query(ctx, each, text+` = ANY($1)`, keys)
+}
+
+// rollbackTime bounds what is still done for a caller who has gone.
+const rollbackTime = 5 * time.Second
+
+func (p *postgres) transact(ctx context.Context, do func(tx statements) error) error {
+	tx, err := p.pool.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	if err := do(pgStatements{tx}); err != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTime)
+		defer cancel()
+		_ = tx.Rollback(ctx) // what it could say, err says already
+		return err
+	}
+	return tx.Commit(ctx)
+}
+
+func (p *postgres) committers() int { return 2 }
+
+// SQLSTATE classes (PostgreSQL manual, Appendix A): 22 is bad data, 23 a constraint, 40 a transaction rolled back for the sake of others.
+func (p *postgres) badRow(err error) bool   { return sqlClass(err) == "22" || sqlClass(err) == "23" }
+func (p *postgres) lostRace(err error) bool { return sqlClass(err) == "40" }
+
+func sqlClass(err error) string {
+	var e *pgconn.PgError
+	if !errors.As(err, &e) || len(e.Code) < 2 {
+		return ""
+	}
+	return e.Code[:2]
+}
+
+func (p *postgres) close() { p.pool.Close() }
+
+// commit is one statement, which PostgreSQL makes a transaction of its own: one message there, and one back. Each column comes as an array.
+func (p *postgres) commit(ctx context.Context, writes []*write) error {
+	var args []any
+	for i, t := range groupTables {
+		columns := make([][]any, len(t.columns))
+		for _, w := range writes {
+			for _, r := range w.rows[i] {
+				for j, value := range r {
+					columns[j] = append(columns[j], value)
+				}
+			}
+		}
+		for _, c := range columns {
+			args = append(args, c)
+		}
+	}
+	var signing []*write
+	var serials, signatures, fingerprints, times []any
+	for _, w := range writes {
+		if w.signature != nil {
+			w.signed = false
+			signing = append(signing, w)
+			serials, signatures = append(serials, w.serial[:]), append(signatures, w.signature)
+			fingerprints, times = append(fingerprints, w.fingerprint[:]), append(times, w.signedAt)
+		}
+	}
+	args = append(args, serials, signatures, fingerprints, times)
+	return p.query(ctx, func(r row) error {
+		var n int
+		if err := r.Scan(&n); err != nil {
+			return err
+		}
+		signing[n-1].signed = true
+		return nil
+	}, p.commitText, args...)
+}
+
+// commitText inserts into every table of groupTables, and moves what was signed from pending to signatures; it answers which those were, by
+// their place in the arrays. LATERAL and LIMIT hold the planner to one look-up for each: while the table is empty it would choose to read it
+// whole, and keep to that when it has grown.
+func commitText() string {
+	var b strings.Builder
+	n := 1
+	b.WriteString("WITH ")
+	for _, t := range groupTables {
+		fmt.Fprintf(&b, "into_%s AS (%s),\n", t.name, t.insertArrays(n))
+		n += len(t.columns)
+	}
+	fmt.Fprintf(&b, `given AS (
+	SELECT * FROM unnest($%d::bytea[], $%d::bytea[], $%d::bytea[], $%d::timestamptz[]) WITH ORDINALITY AS g (serial, signature, fingerprint, signed_at, n)
+), gone AS (
+	DELETE FROM pending p
+	USING given g CROSS JOIN LATERAL (SELECT created_at, app, not_after FROM certificates WHERE serial = g.serial LIMIT 1) c
+	WHERE p.created_at = c.created_at AND p.serial = g.serial
+	RETURNING g.*, c.app, c.not_after
+), into_signatures AS (
+	INSERT INTO signatures (serial, signature, fingerprint, signed_at, app, not_after, live)
+	SELECT serial, signature, fingerprint, signed_at, app, not_after, TRUE FROM gone
+)
+SELECT n FROM gone`, n, n+1, n+2, n+3)
+	return b.String()
+}

@@ -1,0 +1,10 @@
+DROP TABLE claims;
+DROP TABLE events;
+DROP TABLE revocations;
+DROP TABLE signatures;
+DROP TABLE pending;
+DROP TABLE certificate_names;
+DROP TABLE certificates;
+DROP TABLE tokens;
+DROP TABLE apps;
+DROP TABLE authorities;
