@@ -80,11 +80,11 @@ func eventRow(e ca.Event) ([]any, error) {
 // where they have no other preference.
 func (s *Store) ListEvents(ctx context.Context, q ca.EventQuery) (events []ca.Event, err error) {
 	var p conditions
-	p.equal("object", text(q.Object))
-	p.equal("app", text(q.App))
-	p.equal("actor", text(q.Actor))
-	p.equal("action", text(string(q.Action)))
-	p.equal("outcome", text(string(q.Outcome)))
+	p.equal("object", q.Object)
+	p.equal("app", q.App)
+	p.equal("actor", q.Actor)
+	p.equal("action", string(q.Action))
+	p.equal("outcome", string(q.Outcome))
 	if !q.After.IsZero() {
 		p.add("id >= ?", eventID(ca.FirstEventID(q.After)))
 	}

@@ -12,8 +12,8 @@ import (
 // ListCertificates implements ca.Store.
 func (s *Store) ListCertificates(ctx context.Context, q ca.CertificateQuery) (ca.CertificatePage, error) {
 	var page ca.CertificatePage
-	if q.Fingerprint != nil && !q.Beyond.IsZero() {
-		return page, nil // there is one at most
+	if !q.Domain.IsZero() && q.Suffix != "" && !strings.HasPrefix(searchKey(q.Domain), suffixKey(q.Suffix)) {
+		return page, nil
 	}
 	from, text, args := listStatement(q)
 	var last ca.Cursor
@@ -41,17 +41,6 @@ func (s *Store) ListCertificates(ctx context.Context, q ca.CertificateQuery) (ca
 	return page, nil
 }
 
-func listStatement(q ca.CertificateQuery) (from source, text string, args []any) {
-	from, where := plan(q)
-	from.beyond(where, q.Beyond)
-	key := "''"
-	if len(from.order) == 3 {
-		key = from.order[0]
-	}
-	text = `SELECT ` + certificateColumns + `, ` + key + ` FROM ` + from.tables + where.where() + from.orderBy() + ` LIMIT ` + where.value(q.Limit+1)
-	return from, text, where.args
-}
-
 // conditions are what a list asks of its rows, joined by AND, with their arguments.
 type conditions struct {
 	texts []string
@@ -64,8 +53,11 @@ func (c *conditions) value(v any) string {
 	return "$" + strconv.Itoa(len(c.args))
 }
 
-// add adds a condition, in which each "?" stands for one of the values.
+// add adds a condition, in which each "?" stands for one of the values; an empty one is none.
 func (c *conditions) add(text string, values ...any) {
+	if text == "" {
+		return
+	}
 	for _, v := range values {
 		text = strings.Replace(text, "?", c.value(v), 1)
 	}
@@ -75,17 +67,31 @@ func (c *conditions) add(text string, values ...any) {
 // equal adds a condition unless the value is empty.
 func (c *conditions) equal(column, value string) {
 	if value != "" {
-		c.add(column+" = ?", value)
+		c.add(column+" = ?", text(value))
 	}
 }
 
-// span adds the conditions of a range of time, from its first moment to before its last; a zero time is no bound.
-func (c *conditions) span(column string, from, to time.Time) {
-	if !from.IsZero() {
-		c.add(column+" >= ?", micros(from))
+// span is a stretch of time from its first moment to before its last; a zero time is no bound.
+type span struct{ from, to time.Time }
+
+// and is what two spans have in common.
+func (s span) and(o span) span {
+	if o.from.After(s.from) {
+		s.from = o.from
 	}
-	if !to.IsZero() {
-		c.add(column+" < ?", micros(to))
+	if s.to.IsZero() || !o.to.IsZero() && o.to.Before(s.to) {
+		s.to = o.to
+	}
+	return s
+}
+
+// span adds the bounds of a column.
+func (c *conditions) span(column string, s span) {
+	if !s.from.IsZero() {
+		c.add(column+" >= ?", micros(s.from))
+	}
+	if !s.to.IsZero() {
+		c.add(column+" < ?", micros(s.to))
 	}
 }
 

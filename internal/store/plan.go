@@ -9,19 +9,22 @@ import (
 )
 
 // source is what a list of certificates is read from: a table with an index in the order of the list, led by the columns of the filter that
-// chose it. The tables are c certificates, n certificate_names, p pending, s signatures, r revocations; each source joins all of c, s and r.
+// chose it. The tables are c certificates, n certificate_names, p pending, s signatures, r revocations; each source joins all of c, s and r, by
+// CROSS JOIN where SQLite shall keep to the order that is written.
 type source struct {
 	tables string
-	order  []string                        // the sort key; nil: there is one row at most
-	down   bool                            // greatest first
-	at     func(*ca.Certificate) time.Time // the time in the sort key
+	joined string // the conditions of the cross joins
+	order  []string
+	down   bool                            // the greatest first
+	at     func(*ca.Certificate) time.Time // the time in the order
+	status ca.Status                       // that all of its rows have; empty: they have any
 
-	// Columns of the index, or else of c, that hold what other filters ask for.
+	// The columns to hold other filters against: the source's own where it has them.
 	app, created, expiry string
 }
 
-// The sources. That of created is good for all filters by equality on c that have an index ending in (created_at, serial).
 var (
+	// byCreation is good for each filter by equality on c with an index that ends in (created_at, serial).
 	byCreation = source{
 		tables: `certificates c LEFT JOIN signatures s ON s.serial = c.serial LEFT JOIN revocations r ON r.serial = c.serial`,
 		order:  []string{"c.created_at", "c.serial"}, down: true, at: createdAt,
@@ -32,33 +35,39 @@ var (
 		order:  []string{"c.not_after", "c.serial"}, at: notAfter,
 		app: "c.app", created: "c.created_at", expiry: "c.not_after",
 	}
-	byFingerprint = source{
-		tables: `signatures s JOIN certificates c ON c.serial = s.serial LEFT JOIN revocations r ON r.serial = s.serial`,
-		at:     createdAt,
-		app:    "s.app", created: "c.created_at", expiry: "s.not_after",
-	}
 	byLiveExpiry = source{
-		tables: byFingerprint.tables,
+		tables: `signatures s CROSS JOIN certificates c LEFT JOIN revocations r ON r.serial = s.serial`,
+		joined: `c.serial = s.serial`,
 		order:  []string{"s.not_after", "s.serial"}, at: notAfter,
 		app: "s.app", created: "c.created_at", expiry: "s.not_after",
 	}
+	byFingerprint = source{
+		tables: byLiveExpiry.tables,
+		joined: `c.serial = s.serial`,
+		order:  []string{"s.fingerprint"}, at: createdAt, // of one row
+		app: "s.app", created: "c.created_at", expiry: "s.not_after",
+	}
 	byRevocation = source{
-		tables: `revocations r JOIN certificates c ON c.serial = r.serial LEFT JOIN signatures s ON s.serial = r.serial`,
-		order:  []string{"r.revoked_at", "r.serial"}, down: true, at: revokedAt,
+		tables: `revocations r CROSS JOIN certificates c LEFT JOIN signatures s ON s.serial = r.serial`,
+		joined: `c.serial = r.serial`,
+		order:  []string{"r.revoked_at", "r.serial"}, down: true, at: revokedAt, status: ca.StatusRevoked,
 		app: "r.app", created: "c.created_at", expiry: "r.not_after",
 	}
 	byPending = source{
-		tables: `pending p JOIN certificates c ON c.serial = p.serial LEFT JOIN signatures s ON s.serial = p.serial LEFT JOIN revocations r ON r.serial = p.serial`,
-		order:  []string{"p.created_at", "p.serial"}, down: true, at: createdAt,
+		tables: `pending p CROSS JOIN certificates c LEFT JOIN signatures s ON s.serial = p.serial LEFT JOIN revocations r ON r.serial = p.serial`,
+		joined: `c.serial = p.serial`,
+		order:  []string{"p.created_at", "p.serial"}, down: true, at: createdAt, status: ca.StatusPending,
 		app: "c.app", created: "p.created_at", expiry: "c.not_after",
 	}
 	byDomain = source{
-		tables: `certificate_names n JOIN certificates c ON c.serial = n.serial LEFT JOIN signatures s ON s.serial = n.serial LEFT JOIN revocations r ON r.serial = n.serial`,
+		tables: `certificate_names n CROSS JOIN certificates c LEFT JOIN signatures s ON s.serial = n.serial LEFT JOIN revocations r ON r.serial = n.serial`,
+		joined: `c.serial = n.serial`,
 		order:  []string{"n.created_at", "n.serial"}, down: true, at: createdAt,
 		app: "n.app", created: "n.created_at", expiry: "c.not_after",
 	}
 	bySuffix = source{
 		tables: byDomain.tables,
+		joined: byDomain.joined,
 		order:  []string{"n.reversed", "n.created_at", "n.serial"}, at: createdAt,
 		app: "n.app", created: "n.created_at", expiry: "c.not_after",
 	}
@@ -68,80 +77,122 @@ func createdAt(c *ca.Certificate) time.Time { return c.CreatedAt }
 func notAfter(c *ca.Certificate) time.Time  { return c.NotAfter }
 func revokedAt(c *ca.Certificate) time.Time { return c.Revocation.At }
 
-// plan chooses the source for a query, the most telling filter first, and the conditions on its rows. The text holds only what was asked for:
-// a condition such as "$1 = ” OR app = $1" would keep the planners from the index.
-func plan(q ca.CertificateQuery) (source, *conditions) {
-	w := new(conditions)
-	second := q.Now.UTC().Truncate(time.Second) // validity includes its last second
-	var from source
+// choose is the source for a query: that of its most telling filter.
+func choose(q ca.CertificateQuery) source {
 	switch {
-	case q.Fingerprint != nil:
-		from = byFingerprint
-		w.add("s.fingerprint = ?", q.Fingerprint[:])
-	case q.SPKIHash != nil:
-		from = byCreation
-		w.add("c.spki_hash = ?", q.SPKIHash[:])
 	case !q.Domain.IsZero():
-		from = byDomain
-		w.add("n.reversed = ?", searchKey(q.Domain))
+		return byDomain
 	case q.Suffix != "":
-		from = bySuffix
-		low := suffixKey(q.Suffix)
-		// "/" follows "." in ASCII. A certificate is listed once, at its first name in the range: the one before is not in it.
-		w.add("n.reversed >= ? AND n.reversed < ? AND n.previous < ?", low, strings.TrimSuffix(low, ".")+"/", low)
+		return bySuffix
+	case q.Fingerprint != nil:
+		return byFingerprint
+	case q.SPKIHash != nil:
+		return byCreation
 	case q.Status == ca.StatusPending:
-		from = byPending
+		return byPending
 	case q.Status == ca.StatusRevoked:
-		from = byRevocation
+		return byRevocation
 	case q.Status == ca.StatusValid:
-		from = byLiveExpiry
+		return byLiveExpiry
 	case q.Status == ca.StatusExpired:
-		from = byLiveExpiry
-		from.down = true
+		latestFirst := byLiveExpiry
+		latestFirst.down = true
+		return latestFirst
 	case !q.ExpiresAfter.IsZero() || !q.ExpiresBefore.IsZero():
-		from = byExpiry
-	default:
-		from = byCreation
+		return byExpiry
 	}
-	switch q.Status {
-	case ca.StatusPending:
-		w.add("s.serial IS NULL AND r.serial IS NULL")
-	case ca.StatusRevoked:
-		w.add("r.serial IS NOT NULL")
-	case ca.StatusValid:
-		w.add("s.live AND "+from.expiry+" >= ?", second)
-	case ca.StatusExpired:
-		w.add("s.live AND "+from.expiry+" < ?", second)
-	}
-	w.equal(from.app, text(q.App))
-	w.equal("c.profile", text(q.Profile))
-	w.equal("c.authority", text(q.Authority))
-	w.span(from.expiry, q.ExpiresAfter, q.ExpiresBefore)
-	w.span(from.created, q.IssuedAfter, q.IssuedBefore)
-	return from, w
+	return byCreation
 }
 
-// beyond is the condition for the rows after a cursor.
-func (f source) beyond(w *conditions, c ca.Cursor) {
-	if c.IsZero() {
+// listStatement is the statement for a page and one row more, which tells whether there is another page. The last column is the cursor's name.
+// The text has only the conditions that were asked for: one like "$1 = ” OR app = $1" would keep the planners from the index.
+func listStatement(q ca.CertificateQuery) (from source, statement string, args []any) {
+	from = choose(q)
+	where := new(conditions)
+	where.add(from.joined)
+	name := "''"
+	switch {
+	case !q.Domain.IsZero():
+		where.add("n.reversed = ?", searchKey(q.Domain))
+	case q.Suffix != "":
+		name = "n.reversed"
+		low := suffixKey(q.Suffix)
+		where.add("n.reversed < ?", strings.TrimSuffix(low, ".")+"/") // the next after "." in ASCII
+		where.add("n.previous < ?", low)                              // the first name in the range only
+		if q.Beyond.Name < low {
+			where.add("n.reversed >= ?", low)
+			q.Beyond = ca.Cursor{}
+		}
+	}
+	if q.Fingerprint != nil {
+		where.add("s.fingerprint = ?", q.Fingerprint[:])
+	}
+	if q.SPKIHash != nil {
+		where.add("c.spki_hash = ?", q.SPKIHash[:])
+	}
+	where.equal(from.app, q.App)
+	where.equal("c.profile", q.Profile)
+	where.equal("c.authority", q.Authority)
+
+	created, expiry := span{q.IssuedAfter, q.IssuedBefore}, span{q.ExpiresAfter, q.ExpiresBefore}
+	second := q.Now.Truncate(time.Second) // validity includes its last second
+	switch q.Status {
+	case from.status:
+	case ca.StatusPending:
+		where.add("s.serial IS NULL AND r.serial IS NULL")
+	case ca.StatusRevoked:
+		where.add("r.serial IS NOT NULL")
+	case ca.StatusValid:
+		where.add("s.live")
+		expiry = expiry.and(span{from: second})
+	case ca.StatusExpired:
+		where.add("s.live")
+		expiry = expiry.and(span{to: second})
+	}
+	from.page(where, created, expiry, q.Beyond)
+	return from, "SELECT " + certificateColumns + ", " + name + " FROM " + from.tables + where.where() + from.orderBy() +
+		" LIMIT " + where.value(q.Limit+1), where.args
+}
+
+// page adds the spans of time and the place to begin.
+func (f source) page(where *conditions, created, expiry span, beyond ca.Cursor) {
+	switch f.order[0] {
+	case f.created:
+		created, beyond = f.nearer(created, beyond)
+	case f.expiry:
+		expiry, beyond = f.nearer(expiry, beyond)
+	}
+	where.span(f.created, created)
+	where.span(f.expiry, expiry)
+	if beyond.IsZero() || len(f.order) == 1 {
 		return
 	}
-	sign, key := " > ", []any{micros(c.Time), c.Serial[:]}
+	sign, marks, key := ">", "(?, ?)", []any{micros(beyond.Time), beyond.Serial[:]}
 	if f.down {
-		sign = " < "
+		sign = "<"
 	}
-	marks := "(?, ?)"
 	if len(f.order) == 3 {
-		marks, key = "(?, ?, ?)", append([]any{c.Name}, key...)
+		marks, key = "(?, ?, ?)", append([]any{beyond.Name}, key...)
 	}
-	w.add("("+strings.Join(f.order, ", ")+")"+sign+marks, key...)
+	where.add("("+strings.Join(f.order, ", ")+") "+sign+" "+marks, key...)
 }
 
-// orderBy is the order as the statement says it.
-func (f source) orderBy() string {
-	if f.order == nil {
-		return ""
+// nearer drops one of two bounds on the same side of a list: the cursor, or the end of the span of time from which the list begins. The one
+// that lies further on implies the other; but of two, SQLite would look up either one in the index and read its way from there.
+func (f source) nearer(s span, beyond ca.Cursor) (span, ca.Cursor) {
+	switch {
+	case beyond.IsZero():
+	case f.down && (s.to.IsZero() || beyond.Time.Before(s.to)):
+		s.to = time.Time{}
+	case !f.down && !beyond.Time.Before(s.from):
+		s.from = time.Time{}
+	default:
+		beyond = ca.Cursor{}
 	}
+	return s, beyond
+}
+
+func (f source) orderBy() string {
 	columns := slices.Clone(f.order)
 	if f.down {
 		for i := range columns {
@@ -151,9 +202,9 @@ func (f source) orderBy() string {
 	return " ORDER BY " + strings.Join(columns, ", ")
 }
 
-// suffixKey is what the search keys under a suffix begin with.
+// suffixKey is what the search keys of the names under a suffix, and of the suffix itself, begin with.
 func suffixKey(suffix string) string {
-	labels := strings.Split(text(suffix), ".")
+	labels := strings.Split(suffix, ".")
 	slices.Reverse(labels)
 	return strings.Join(labels, ".") + "."
 }

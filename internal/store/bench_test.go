@@ -1,0 +1,60 @@
+package store_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/judge"
+	"github.com/imca-project/imca/internal/store"
+	"github.com/imca-project/imca/internal/store/storetest"
+)
+
+func open(t testing.TB, url string) *store.Store {
+	t.Helper()
+	require.NoError(t, store.Migrate(context.Background(), url))
+	s, err := store.Open(context.Background(), store.Config{URL: url})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+// BenchmarkRecordCommit is the whole of what an issuance costs the store.
+func BenchmarkRecordCommit(b *testing.B) {
+	for name, url := range map[string]func(testing.TB) string{
+		"sqlite":   func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "imca.db") },
+		"postgres": func(t testing.TB) string { return judge.Postgres(t) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			s := open(b, url(b))
+			ctx := context.Background()
+			for i := range 100 {
+				require.NoError(b, s.CreateApp(ctx, ca.App{ID: fmt.Sprintf("app-%d", i), CreatedAt: storetest.Epoch}, storetest.NewAct(storetest.Epoch)))
+			}
+			var n atomic.Int64
+			b.SetParallelism(16)
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					i := n.Add(1)
+					now := time.Now().UTC()
+					c := storetest.NewCertificate(fmt.Sprintf("app-%d", i%100), now, fmt.Sprintf("www.host%d.example.com", i))
+					if err := s.RecordCertificate(ctx, c, storetest.NewAct(now)); err != nil {
+						b.Error(err)
+					}
+					if err := s.CommitSignature(ctx, c.Serial, c.TBS[:72], sha256.Sum256(c.TBS), now); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "certs/s")
+		})
+	}
+}
