@@ -143,7 +143,7 @@ type Policy struct {
 	AllowAddresses []string `yaml:"allow_addresses,omitempty"`
 }
 
-// Limits are the bounds that keep one client from taking everything.
+// Limits are the bounds that keep one client from taking everything. Each server of several counts for itself.
 type Limits struct {
 	// TokenPerSecond is how many requests a second one token may make in the long run.
 	TokenPerSecond float64 `yaml:"token_per_second"`
@@ -185,10 +185,10 @@ func (c *Config) fill() {
 	c.Profiles.Server.fill(90, 397, 100, true)
 	c.Profiles.Client.fill(7, 90, 10, false)
 	setting(&c.ClientName, "callback.platform.internal")
-	setting(&c.Limits.TokenPerSecond, 50)
+	setting(&c.Limits.TokenPerSecond, 100)
 	setting(&c.Limits.TokenBurst, 200)
-	setting(&c.Limits.AddressPerSecond, 100)
-	setting(&c.Limits.AddressBurst, 400)
+	setting(&c.Limits.AddressPerSecond, 500)
+	setting(&c.Limits.AddressBurst, 1000)
 	setting(&c.Limits.ShutdownSeconds, 30)
 	setting(&c.LogLevel, "info")
 }
