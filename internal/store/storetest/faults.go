@@ -1,0 +1,196 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/pki"
+)
+
+// Faults is a store that fails when told to, in both ways that a store can: the change did not happen, or it did and only the answer was lost.
+// Tests walk Methods with both, and look at every invariant after each.
+type Faults struct {
+	store ca.Store
+
+	mu     sync.Mutex
+	armed  map[string]Fault
+	called []string
+}
+
+// Fault is a way to fail.
+type Fault int
+
+// The ways to fail.
+const (
+	DidNotHappen Fault = iota + 1
+	DidHappen
+)
+
+func (f Fault) String() string {
+	if f == DidHappen {
+		return "but did happen"
+	}
+	return "and did not happen"
+}
+
+// ErrFault is what a store that was told to fail answers.
+var ErrFault = errors.New("a fault of the test's making")
+
+// Methods are the names of all methods of ca.Store.
+func Methods() []string {
+	return []string{
+		"RecordCertificate", "CommitSignature", "Certificate", "ListCertificates", "RevokeCertificate", "RaiseRevocation",
+		"CreateApp", "App", "ListApps", "ChangeApp",
+		"CreateToken", "TokenByHash", "TouchToken", "ListTokens", "Token", "RevokeToken",
+		"CreateAuthorities", "ListAuthorities",
+		"RecordEvent", "ListEvents", "ForgetClaims",
+		"Ping",
+	}
+}
+
+// NewFaults wraps a store; it does what that one does until it is told to fail.
+func NewFaults(store ca.Store) *Faults { return &Faults{store: store, armed: make(map[string]Fault)} }
+
+var _ ca.Store = (*Faults)(nil)
+
+// Arm makes the next call of a method fail, and that one only.
+func (f *Faults) Arm(method string, fault Fault) {
+	if !slices.Contains(Methods(), method) {
+		panic("storetest: ca.Store has no method " + method)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.armed[method] = fault
+}
+
+// Called are the methods called since the last time it was asked, in order.
+func (f *Faults) Called() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	called := f.called
+	f.called = nil
+	return called
+}
+
+// do makes a call of a method, or fails in the way that was armed. A call that fails by itself keeps its own error.
+func (f *Faults) do(method string, call func() error) error {
+	f.mu.Lock()
+	fault := f.armed[method]
+	delete(f.armed, method)
+	f.called = append(f.called, method)
+	f.mu.Unlock()
+	if fault == DidNotHappen {
+		return ErrFault
+	}
+	err := call()
+	if err == nil && fault == DidHappen {
+		return ErrFault
+	}
+	return err
+}
+
+// ask is do for a method that answers something, which gets lost with a fault.
+func ask[A any](f *Faults, method string, call func() (A, error)) (A, error) {
+	var answer, none A
+	err := f.do(method, func() (err error) {
+		answer, err = call()
+		return err
+	})
+	if err != nil {
+		return none, err
+	}
+	return answer, nil
+}
+
+// RecordCertificate implements ca.Store, like all methods below.
+func (f *Faults) RecordCertificate(ctx context.Context, c *ca.Certificate, act ca.Act) error {
+	return f.do("RecordCertificate", func() error { return f.store.RecordCertificate(ctx, c, act) })
+}
+
+func (f *Faults) CommitSignature(ctx context.Context, serial pki.Serial, signature []byte, fingerprint [32]byte, at time.Time) error {
+	return f.do("CommitSignature", func() error { return f.store.CommitSignature(ctx, serial, signature, fingerprint, at) })
+}
+
+func (f *Faults) Certificate(ctx context.Context, serial pki.Serial) (*ca.Certificate, error) {
+	return ask(f, "Certificate", func() (*ca.Certificate, error) { return f.store.Certificate(ctx, serial) })
+}
+
+func (f *Faults) ListCertificates(ctx context.Context, q ca.CertificateQuery) (ca.CertificatePage, error) {
+	return ask(f, "ListCertificates", func() (ca.CertificatePage, error) { return f.store.ListCertificates(ctx, q) })
+}
+
+func (f *Faults) RevokeCertificate(ctx context.Context, serial pki.Serial, r ca.Revocation, act ca.Act) error {
+	return f.do("RevokeCertificate", func() error { return f.store.RevokeCertificate(ctx, serial, r, act) })
+}
+
+func (f *Faults) RaiseRevocation(ctx context.Context, serial pki.Serial, from, to pki.Reason, act ca.Act) error {
+	return f.do("RaiseRevocation", func() error { return f.store.RaiseRevocation(ctx, serial, from, to, act) })
+}
+
+func (f *Faults) CreateApp(ctx context.Context, a ca.App, act ca.Act) error {
+	return f.do("CreateApp", func() error { return f.store.CreateApp(ctx, a, act) })
+}
+
+func (f *Faults) App(ctx context.Context, id string) (ca.App, error) {
+	return ask(f, "App", func() (ca.App, error) { return f.store.App(ctx, id) })
+}
+
+func (f *Faults) ListApps(ctx context.Context, after string, limit int) ([]ca.App, error) {
+	return ask(f, "ListApps", func() ([]ca.App, error) { return f.store.ListApps(ctx, after, limit) })
+}
+
+func (f *Faults) ChangeApp(ctx context.Context, a ca.App, act ca.Act) error {
+	return f.do("ChangeApp", func() error { return f.store.ChangeApp(ctx, a, act) })
+}
+
+func (f *Faults) CreateToken(ctx context.Context, t ca.Token, act ca.Act) error {
+	return f.do("CreateToken", func() error { return f.store.CreateToken(ctx, t, act) })
+}
+
+func (f *Faults) TokenByHash(ctx context.Context, hash [32]byte) (ca.Token, error) {
+	return ask(f, "TokenByHash", func() (ca.Token, error) { return f.store.TokenByHash(ctx, hash) })
+}
+
+func (f *Faults) TouchToken(ctx context.Context, id string, at time.Time) error {
+	return f.do("TouchToken", func() error { return f.store.TouchToken(ctx, id, at) })
+}
+
+func (f *Faults) ListTokens(ctx context.Context, app, after string, limit int) ([]ca.Token, error) {
+	return ask(f, "ListTokens", func() ([]ca.Token, error) { return f.store.ListTokens(ctx, app, after, limit) })
+}
+
+func (f *Faults) Token(ctx context.Context, id string) (ca.Token, error) {
+	return ask(f, "Token", func() (ca.Token, error) { return f.store.Token(ctx, id) })
+}
+
+func (f *Faults) RevokeToken(ctx context.Context, id string, at time.Time, act ca.Act) error {
+	return f.do("RevokeToken", func() error { return f.store.RevokeToken(ctx, id, at, act) })
+}
+
+func (f *Faults) CreateAuthorities(ctx context.Context, as []ca.Authority, act ca.Act) error {
+	return f.do("CreateAuthorities", func() error { return f.store.CreateAuthorities(ctx, as, act) })
+}
+
+func (f *Faults) ListAuthorities(ctx context.Context) ([]ca.Authority, error) {
+	return ask(f, "ListAuthorities", func() ([]ca.Authority, error) { return f.store.ListAuthorities(ctx) })
+}
+
+func (f *Faults) RecordEvent(ctx context.Context, e ca.Event) error {
+	return f.do("RecordEvent", func() error { return f.store.RecordEvent(ctx, e) })
+}
+
+func (f *Faults) ListEvents(ctx context.Context, q ca.EventQuery) ([]ca.Event, error) {
+	return ask(f, "ListEvents", func() ([]ca.Event, error) { return f.store.ListEvents(ctx, q) })
+}
+
+func (f *Faults) ForgetClaims(ctx context.Context, before time.Time) error {
+	return f.do("ForgetClaims", func() error { return f.store.ForgetClaims(ctx, before) })
+}
+
+func (f *Faults) Ping(ctx context.Context) error {
+	return f.do("Ping", func() error { return f.store.Ping(ctx) })
+}
