@@ -147,8 +147,12 @@ func ParseCursor(s string) (Cursor, error) {
 	if len(parts) != 3 {
 		return Cursor{}, bad
 	}
+	// What we made is ASCII; databases would choke on other things.
+	if strings.ContainsFunc(parts[0], func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return Cursor{}, bad
+	}
 	at, err := time.Parse(time.RFC3339Nano, parts[1])
-	if err != nil {
+	if err != nil || at.UTC().Year() < 1 || at.UTC().Year() > 9999 {
 		return Cursor{}, bad
 	}
 	serial, err := pki.ParseSerial(parts[2])
