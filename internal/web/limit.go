@@ -77,7 +77,7 @@ func (l *limiter) take(key string, now time.Time) (wait time.Duration) {
 	if due.Before(now) {
 		due = now
 	}
-	if ahead := due.Sub(now); ahead > l.tolerance {
+	if ahead := due.Sub(now); l.interval > 0 && ahead > l.tolerance {
 		return ahead - l.tolerance
 	}
 	if !seen && len(l.due) >= maxKeys {
