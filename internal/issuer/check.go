@@ -94,7 +94,11 @@ func checkLeaf(c *x509.Certificate, usage x509.ExtKeyUsage) error {
 	if err := pki.CheckPublicKey(c.PublicKey); err != nil {
 		return err
 	}
-	if len(c.EmailAddresses)+len(c.URIs) > 0 || len(c.DNSNames)+len(c.IPAddresses) == 0 {
+	if usage == x509.ExtKeyUsageOCSPSigning {
+		if err := checkNameless(c); err != nil {
+			return err
+		}
+	} else if len(c.EmailAddresses)+len(c.URIs) > 0 || len(c.DNSNames)+len(c.IPAddresses) == 0 {
 		return errors.New("its names are not DNS names and IP addresses")
 	}
 	if c.NotAfter.Before(c.NotBefore) || c.NotAfter.Sub(c.NotBefore) > maxLife-time.Second {
@@ -106,9 +110,10 @@ func checkLeaf(c *x509.Certificate, usage x509.ExtKeyUsage) error {
 // checkExtensions allows no extension beyond those that are written here, with the
 // criticality that they have here. (crypto/x509 refuses one that comes twice.)
 func checkExtensions(c *x509.Certificate) error {
+	responder := slices.Equal(c.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning})
 	for _, extension := range c.Extensions {
 		critical, known := criticality(extension.Id, len(c.Subject.Names) == 0)
-		if !known {
+		if !known || extension.Id.Equal(oidOCSPNoCheck) && !responder {
 			return fmt.Errorf("it has the extension %v", extension.Id)
 		}
 		if extension.Critical != critical {
@@ -127,7 +132,7 @@ func criticality(id encoding.ObjectIdentifier, emptySubject bool) (critical, kno
 	case id.Equal(oidSubjectAltName):
 		return emptySubject, true
 	case id.Equal(oidExtendedKeyUsage), id.Equal(oidSubjectKeyID), id.Equal(oidAuthorityKeyID),
-		id.Equal(oidAuthorityInfo), id.Equal(oidCRLPoints):
+		id.Equal(oidAuthorityInfo), id.Equal(oidCRLPoints), id.Equal(oidOCSPNoCheck):
 		return false, true
 	}
 	return false, false
@@ -158,7 +163,8 @@ func dnsFirst(names []pki.Name) []string {
 // CheckStored holds a certificate from a database against the rules that no
 // certificate of the profile may break, however it got there: one extended key
 // usage, that of the profile, no CA, no extension that is not ours, a sound key and
-// a bounded life. Who signed it is a question for Issuer.Verify.
+// a bounded life. OCSPProfile is a profile in this. Who signed it is a question for
+// Issuer.Verify.
 func CheckStored(der []byte, profile string) error {
 	c, err := x509.ParseCertificate(der)
 	if err != nil {
@@ -168,7 +174,7 @@ func CheckStored(der []byte, profile string) error {
 	if !fixed && len(c.ExtKeyUsage) == 1 {
 		usage = c.ExtKeyUsage[0]
 	}
-	if usage != x509.ExtKeyUsageServerAuth && usage != x509.ExtKeyUsageClientAuth {
+	if !fixed && usage != x509.ExtKeyUsageServerAuth && usage != x509.ExtKeyUsageClientAuth {
 		return fmt.Errorf("checking a stored certificate: its extended key usage is neither serverAuth nor clientAuth alone")
 	}
 	if err := checkLeaf(c, usage); err != nil {

@@ -6,12 +6,16 @@
 //	          read against the request and the profile, lints it: a Draft
 //	Sign      spends the Draft, signs, and proves that exactly its bytes are signed
 //
-// so that a caller can make the bytes durable before the key is used.
+// so that a caller can make the bytes durable before the key is used. SignCRL signs
+// revocation lists, which are kept in parts so that one of a million entries costs
+// little more than its hash. A Responder answers OCSP requests with a key of its own,
+// for which the authority has signed a certificate in the same two steps.
 //
 // It holds to this:
 //
 //   - A signature costs a Draft, which only the checks make, and which pays once.
-//   - Every signature of the key is made by signer.sign, the one place that uses it.
+//   - Every signature of a key is made by signer.sign, the one place that uses it, and
+//     of each kind at one place: signDraft, signCRL, Responder.Sign.
 //   - A certificate has exactly one extended key usage: a developer's server
 //     certificate can never play the platform, nor the other way round.
 //   - Nothing comes from a request but the names, the key and the validity.

@@ -106,7 +106,7 @@ func (s *signer) signDraft(d *Draft) ([]byte, error) {
 	if sha256.Sum256(tbs) != d.token.hash {
 		return nil, errors.New("proving the signature: the certificate is not the draft: find out what changed the memory of this process")
 	}
-	if err := s.verify(tbs, signature); err != nil {
+	if err := s.verify(signature, tbs); err != nil {
 		return nil, fmt.Errorf("proving the signature: it is wrong, so the key or the machine is faulty: look into it before issuing more: %w", err)
 	}
 	return der, nil

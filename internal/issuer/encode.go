@@ -50,6 +50,7 @@ type template struct {
 	authorityKey []byte
 	names        []pki.Name
 	urls         urls
+	noCheck      bool // id-pkix-ocsp-nocheck
 }
 
 // urls are where a certificate says that its issuer is to be found; the zero value
@@ -123,6 +124,9 @@ func (t *template) addExtensions(b *cryptobyte.Builder) {
 	}
 	if t.urls.crl != "" {
 		addExtension(b, oidCRLPoints, false, t.addCRLPoint)
+	}
+	if t.noCheck {
+		addExtension(b, oidOCSPNoCheck, false, func(b *cryptobyte.Builder) { b.AddASN1NULL() })
 	}
 }
 

@@ -31,6 +31,7 @@ type Issuer struct {
 	profiles    []Profile
 	urls        urls
 	authorityID []byte // for the authority key identifiers of what it signs
+	hashes      []authorityHashes
 	linter      *linter
 }
 
@@ -71,6 +72,9 @@ func newIssuer(config Config) (*Issuer, error) {
 		// Verifiers compare the two identifiers only if both are there; strict
 		// ones insist on the one in the leaf.
 		i.authorityID = s.keyID
+	}
+	if i.hashes, err = hashesOf(own.RawSubject, s.spki); err != nil {
+		return nil, err
 	}
 	for _, profile := range config.Profiles {
 		if err := i.addProfile(profile); err != nil {

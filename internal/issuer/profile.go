@@ -126,6 +126,8 @@ func fixedUsage(name string) (x509.ExtKeyUsage, bool) {
 		return x509.ExtKeyUsageServerAuth, true
 	case ClientProfile:
 		return x509.ExtKeyUsageClientAuth, true
+	case OCSPProfile:
+		return x509.ExtKeyUsageOCSPSigning, true
 	}
 	return 0, false
 }
@@ -136,6 +138,8 @@ func usageName(usage x509.ExtKeyUsage) string {
 		return "serverAuth"
 	case x509.ExtKeyUsageClientAuth:
 		return "clientAuth"
+	case x509.ExtKeyUsageOCSPSigning:
+		return "OCSPSigning"
 	}
 	return fmt.Sprintf("extended key usage %d", usage)
 }

@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -77,13 +78,18 @@ func newSigner(key crypto.Signer, public crypto.PublicKey) (*signer, error) {
 	return s, nil
 }
 
-// sign makes the signature of the authority over message. No other code uses its
+// sign makes the signature over a message, which may come in parts: a revocation
+// list is long, and is neither copied nor held twice for it. No other code uses the
 // key.
-func (s *signer) sign(message []byte) (signature []byte, err error) {
+func (s *signer) sign(parts ...[]byte) (signature []byte, err error) {
 	if s.key == nil {
 		return nil, errResting
 	}
-	signature, err = crypto.SignMessage(s.key, rand.Reader, message, s.hash)
+	if _, hashesItself := s.key.(crypto.MessageSigner); hashesItself || s.hash == 0 {
+		signature, err = crypto.SignMessage(s.key, rand.Reader, joined(parts), s.hash)
+	} else {
+		signature, err = s.key.Sign(rand.Reader, s.digest(parts), s.hash)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("using the key: %w", err)
 	}
@@ -92,9 +98,38 @@ func (s *signer) sign(message []byte) (signature []byte, err error) {
 
 // verify holds a signature against the certified public key. A module or processor
 // that erred shows here, before its signature, which might betray the key, gets out.
-func (s *signer) verify(message, signature []byte) error {
-	by := x509.Certificate{PublicKey: s.public}
-	return by.CheckSignature(s.algorithm, message, signature)
+func (s *signer) verify(signature []byte, parts ...[]byte) error {
+	ok := false
+	switch public := s.public.(type) {
+	case *ecdsa.PublicKey:
+		ok = ecdsa.VerifyASN1(public, s.digest(parts), signature)
+	case *rsa.PublicKey:
+		ok = rsa.VerifyPKCS1v15(public, s.hash, s.digest(parts), signature) == nil
+	case ed25519.PublicKey:
+		ok = ed25519.Verify(public, joined(parts), signature)
+	}
+	if !ok {
+		return errors.New("the signature does not fit the key")
+	}
+	return nil
+}
+
+// digest is what is signed of a message, unless its algorithm reads it twice
+// (Ed25519: RFC 8032, Section 5.1.6).
+func (s *signer) digest(parts [][]byte) []byte {
+	h := s.hash.New()
+	for _, part := range parts {
+		h.Write(part)
+	}
+	return h.Sum(nil)
+}
+
+// joined is a message as one slice.
+func joined(parts [][]byte) []byte {
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	return bytes.Join(parts, nil)
 }
 
 // errResting is the answer to everything that needs a key that is not there.
@@ -103,12 +138,21 @@ var errResting = errors.New("the key of this authority is not on this server: as
 // keyIdentifier is method 1 of RFC 7093, Section 2, as crypto/x509 has it: the
 // first 160 bits of the SHA-256 over the content of subjectPublicKey.
 func keyIdentifier(spki []byte) ([]byte, error) {
+	bits, err := keyBits(spki)
+	if err != nil {
+		return nil, err
+	}
+	hash := sha256.Sum256(bits)
+	return hash[:20], nil
+}
+
+// keyBits is the content of subjectPublicKey, without the number of unused bits.
+func keyBits(spki []byte) ([]byte, error) {
 	input := cryptobyte.String(spki)
 	var sequence, bits cryptobyte.String
 	if !input.ReadASN1(&sequence, asn1.SEQUENCE) || !sequence.SkipASN1(asn1.SEQUENCE) ||
 		!sequence.ReadASN1(&bits, asn1.BIT_STRING) || len(bits) < 2 {
 		return nil, errors.New("reading a public key: this is not the DER of one")
 	}
-	hash := sha256.Sum256(bits[1:])
-	return hash[:20], nil
+	return bits[1:], nil
 }
