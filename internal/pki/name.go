@@ -109,6 +109,15 @@ func NameFromAddr(addr netip.Addr) Name {
 	return Name{text: addr.String(), addr: addr}
 }
 
+// RecordedName is the name whose String was this. It checks nothing: what was recorded
+// once can be read for ever, though ParseName may learn to refuse it.
+func RecordedName(normal string) Name {
+	if addr, err := netip.ParseAddr(normal); err == nil {
+		return NameFromAddr(addr)
+	}
+	return Name{text: normal}
+}
+
 // String is the normal form.
 func (n Name) String() string { return n.text }
 

@@ -293,3 +293,12 @@ func FuzzParseName(f *testing.F) {
 		_ = pki.CheckPublic(name)
 	})
 }
+
+func TestRecordedName(t *testing.T) {
+	for _, text := range []string{"www.example.com", "*.example.com", "xn--mnchen-3ya.example", "192.0.2.1", "2001:db8::1"} {
+		name, err := pki.ParseName(text)
+		require.NoError(t, err)
+		require.Equal(t, name, pki.RecordedName(name.String()))
+	}
+	require.Equal(t, "no longer a name", pki.RecordedName("no longer a name").String())
+}

@@ -13,7 +13,7 @@ const appColumns = `id, name, policy, allowed, suspended, created_at, version`
 func scanApp(r row) (a ca.App, err error) {
 	var allowed string
 	err = r.Scan(&a.ID, &a.Name, &a.Policy, &allowed, &a.Suspended, instant{&a.CreatedAt}, &a.Version)
-	a.Allowed = strings.Fields(allowed)
+	a.Allowed = words(allowed)
 	return a, err
 }
 

@@ -46,7 +46,7 @@ func (s *Store) ListAuthorities(ctx context.Context) (as []ca.Authority, err err
 		var a ca.Authority
 		var profiles string
 		err := r.Scan(&a.Name, &a.Parent, &a.Certificate, &a.KeyRef, &profiles, instant{&a.CreatedAt})
-		a.Profiles = strings.Fields(profiles)
+		a.Profiles = words(profiles)
 		as = append(as, a)
 		return err
 	}, `SELECT name, COALESCE(parent, ''), certificate, key_ref, profiles, created_at FROM authorities ORDER BY position`)

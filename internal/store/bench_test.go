@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,26 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imca-project/imca/internal/ca"
-	"github.com/imca-project/imca/internal/judge"
-	"github.com/imca-project/imca/internal/store"
 	"github.com/imca-project/imca/internal/store/storetest"
 )
 
-func open(t testing.TB, url string) *store.Store {
-	t.Helper()
-	require.NoError(t, store.Migrate(context.Background(), url))
-	s, err := store.Open(context.Background(), store.Config{URL: url})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	return s
-}
-
 // BenchmarkRecordCommit is the whole of what an issuance costs the store.
 func BenchmarkRecordCommit(b *testing.B) {
-	for name, url := range map[string]func(testing.TB) string{
-		"sqlite":   func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "imca.db") },
-		"postgres": func(t testing.TB) string { return judge.Postgres(t) },
-	} {
+	for name, url := range databases {
 		b.Run(name, func(b *testing.B) {
 			s := open(b, url(b))
 			ctx := context.Background()

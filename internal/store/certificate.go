@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -21,7 +20,7 @@ func (s *Store) Certificate(ctx context.Context, serial pki.Serial) (*ca.Certifi
 	if err != nil {
 		return nil, err
 	}
-	return found.certificate()
+	return found.certificate(), nil
 }
 
 // certificateRow is a certificate on its way out of the database.
@@ -40,18 +39,14 @@ func (r *certificateRow) columns() []any {
 	}
 }
 
-func (r *certificateRow) certificate() (*ca.Certificate, error) {
-	for _, text := range strings.Fields(r.names) {
-		name, err := pki.ParseName(text)
-		if err != nil {
-			return nil, fmt.Errorf("reading the names of %s: %w", r.Serial, err)
-		}
-		r.Names = append(r.Names, name)
+func (r *certificateRow) certificate() *ca.Certificate {
+	for _, name := range strings.Fields(r.names) {
+		r.Names = append(r.Names, pki.RecordedName(name))
 	}
 	if !r.revocation.At.IsZero() {
 		r.Revocation = &r.revocation
 	}
-	return &r.Certificate, nil
+	return &r.Certificate
 }
 
 // RevokeCertificate implements ca.Store. The row in pending decides between a revocation and a signature that come at once: who removes it was

@@ -114,6 +114,14 @@ func microsOrNull(t time.Time) any {
 	return micros(t)
 }
 
+// words reads a list that is stored with spaces between; an empty one is nil.
+func words(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Fields(s)
+}
+
 // text makes a string from outside storable: PostgreSQL takes neither broken UTF-8 nor NUL.
 func text(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")

@@ -113,5 +113,8 @@ func scanEvent(r row) (e ca.Event, err error) {
 	if err := json.Unmarshal(detail, &e.Detail); err != nil {
 		return e, fmt.Errorf("reading the detail of event %s: %w", e.ID, err)
 	}
+	if len(e.Detail) == 0 {
+		e.Detail = nil
+	}
 	return e, nil
 }

@@ -27,10 +27,7 @@ func (s *Store) ListCertificates(ctx context.Context, q ca.CertificateQuery) (ca
 		if err := r.Scan(append(found.columns(), &key)...); err != nil {
 			return err
 		}
-		c, err := found.certificate()
-		if err != nil {
-			return err
-		}
+		c := found.certificate()
 		page.Items = append(page.Items, c)
 		last = ca.Cursor{Name: key, Time: from.at(c), Serial: c.Serial}
 		return nil

@@ -172,7 +172,7 @@ func (f source) page(where *conditions, created, expiry span, beyond ca.Cursor) 
 		sign = "<"
 	}
 	if len(f.order) == 3 {
-		marks, key = "(?, ?, ?)", append([]any{beyond.Name}, key...)
+		marks, key = "(?, ?, ?)", append([]any{text(beyond.Name)}, key...)
 	}
 	where.add("("+strings.Join(f.order, ", ")+") "+sign+" "+marks, key...)
 }
@@ -204,7 +204,7 @@ func (f source) orderBy() string {
 
 // suffixKey is what the search keys of the names under a suffix, and of the suffix itself, begin with.
 func suffixKey(suffix string) string {
-	labels := strings.Split(suffix, ".")
+	labels := strings.Split(text(suffix), ".")
 	slices.Reverse(labels)
 	return strings.Join(labels, ".") + "."
 }

@@ -48,6 +48,38 @@ func NewCertificate(app string, at time.Time, names ...string) *ca.Certificate {
 	return c
 }
 
+// Sign gives a certificate a signature and a fingerprint of its own.
+func Sign(c *ca.Certificate) {
+	c.Signature = random(71)
+	c.Fingerprint = [32]byte(random(32))
+}
+
+// NewApp is an app that may ask for anything.
+func NewApp(id string) ca.App {
+	return ca.App{ID: id, Name: "The app " + id, Policy: ca.PolicyOpen, CreatedAt: Epoch, Version: 1}
+}
+
+// NewToken is a developer's token of an app, or an operator's when app is empty.
+func NewToken(id, app string) ca.Token {
+	t := ca.Token{ID: id, Hash: [32]byte(random(32)), Name: "token " + id, Role: ca.RoleDeveloper, App: app, CreatedAt: Epoch, CreatedBy: "olga"}
+	if app == "" {
+		t.Role = ca.RoleOperator
+	}
+	return t
+}
+
+// NewClaim is a claim on an object.
+func NewClaim(key, object string) *ca.Claim {
+	return &ca.Claim{Scope: "token:tok_AAAAAAAAAAAA", Key: key, Request: [32]byte(random(32)), Object: object, At: Epoch}
+}
+
+// WithClaim is an act that makes a claim.
+func WithClaim(at time.Time, c *ca.Claim) ca.Act {
+	act := NewAct(at)
+	act.Claim = c
+	return act
+}
+
 func random(n int) []byte {
 	b := make([]byte, n)
 	rand.Read(b)
