@@ -7,7 +7,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"path/filepath"
 	"slices"
@@ -190,5 +189,3 @@ func csrOf(t testing.TB, template x509.CertificateRequest, key crypto.Signer) []
 	require.NoError(t, err)
 	return der
 }
-
-func subject(commonName string) pkix.Name { return pkix.Name{CommonName: commonName} }

@@ -108,7 +108,11 @@ func (c *CA) orderKey(o *order, req IssueRequest) error {
 		}
 	}
 	if !slices.Contains(o.profile.KeyTypes, o.keyType) {
-		return refuse(KindBadKey, "/key_type", "Profile %s does not take %s keys: use one of %s.", o.profile.Name, o.keyType, joined(o.profile.KeyTypes))
+		field := "/key_type"
+		if o.csr != nil {
+			field = "/csr"
+		}
+		return refuse(KindBadKey, field, "Profile %s does not take %s keys: use one of %s.", o.profile.Name, o.keyType, joined(o.profile.KeyTypes))
 	}
 	return nil
 }

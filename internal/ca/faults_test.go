@@ -1,0 +1,166 @@
+package ca_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/pki"
+	"github.com/imca-project/imca/internal/store/storetest"
+)
+
+// Every method of the store fails, in both ways, in the middle of a CA's life. Whatever the callers were told, the records hold together:
+// then, after the program was opened again, and after it went on.
+func TestStoreFails(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		f := newFixtureOn(t, url, ca.HierarchyDirect)
+		for _, method := range storetest.Methods() {
+			for _, how := range []storetest.Fault{storetest.DidNotHappen, storetest.DidHappen} {
+				t.Run(method+" fails "+how.String(), func(t *testing.T) {
+					faults := storetest.NewFaults(f.store)
+					f.load(faults)
+					faults.Arm(method, how)
+					told := f.live()
+					f.requireInvariants(told)
+
+					f.open()
+					f.load(f.store)
+					f.requireInvariants(told)
+					again := f.live()
+					require.NoError(t, again.failed)
+					require.Len(t, again.issued, 2)
+					f.requireInvariants(again)
+				})
+			}
+		}
+	})
+}
+
+// told is what the callers of a CA were told.
+type told struct {
+	issued  []*ca.Issued
+	revoked []pki.Serial
+	secrets []string
+	failed  error // all faults
+}
+
+// live does a little of everything, and goes on where something fails.
+func (f *fixture) live() told {
+	f.t.Helper()
+	ctx := f.t.Context()
+	var (
+		result told
+		note   = func(err error) bool {
+			var refusal *ca.Error
+			if err != nil && !errors.As(err, &refusal) {
+				result.failed = errors.Join(result.failed, err)
+			}
+			return err == nil
+		}
+	)
+	note(f.Ready(ctx))
+	app, _, err := f.CreateApp(ctx, operator, ca.NewApp{Policy: ca.PolicyOpen})
+	if note(err) {
+		name := "Renamed"
+		_, err = f.ChangeApp(ctx, operator, app.ID, ca.AppChange{Name: &name})
+		note(err)
+	}
+	_, err = f.ListApps(ctx, operator, "", 0)
+	note(err)
+
+	token, secret, err := f.CreateToken(ctx, operator, ca.NewToken{Name: "ci", Role: ca.RoleDeveloper, App: "demo"})
+	if note(err) {
+		result.secrets = append(result.secrets, secret)
+		_, err = f.Authenticate(ctx, secret, "192.0.2.1", "r")
+		note(err)
+		_, err = f.ListTokens(ctx, operator, "demo", "", 0)
+		note(err)
+	}
+	if note(f.RevokeToken(ctx, operator, token.ID)) {
+		result.secrets = nil
+	}
+
+	issued, err := f.Issue(ctx, developer, ca.IssueRequest{Domains: []string{"www.example.com"}})
+	if note(err) {
+		result.issued = append(result.issued, issued)
+		renewed, err := f.Renew(ctx, developer, issued.Certificate.Serial, ca.RenewRequest{})
+		if note(err) {
+			result.issued = append(result.issued, renewed)
+		}
+		for _, reason := range []pki.Reason{pki.Superseded, pki.KeyCompromise} {
+			if _, err = f.Revoke(ctx, developer, issued.Certificate.Serial, reason); note(err) {
+				result.revoked = append(result.revoked, issued.Certificate.Serial)
+			}
+		}
+	}
+	_, err = f.ListCertificates(ctx, auditor, ca.CertificateQuery{})
+	note(err)
+	_, err = f.ListEvents(ctx, auditor, ca.EventQuery{})
+	note(err)
+	_, err = f.ListAuthorities(ctx, auditor)
+	note(err)
+	note(f.Sweep(ctx))
+	return result
+}
+
+// requireInvariants looks at everything that is stored, past the faults.
+func (f *fixture) requireInvariants(told told) {
+	f.t.Helper()
+	ctx := context.Background()
+	events, err := f.store.ListEvents(ctx, ca.EventQuery{Limit: 100_000})
+	require.NoError(f.t, err)
+	done := make(map[ca.Action]map[string]bool)
+	for _, e := range events {
+		if e.Outcome == ca.OutcomeDone {
+			if done[e.Action] == nil {
+				done[e.Action] = make(map[string]bool)
+			}
+			done[e.Action][e.Object] = true
+		}
+	}
+	page, err := f.store.ListCertificates(ctx, ca.CertificateQuery{Limit: 100_000})
+	require.NoError(f.t, err)
+	stored := make(map[pki.Serial]*ca.Certificate)
+	for _, c := range page.Items {
+		stored[c.Serial] = c
+		require.True(f.t, done[ca.ActIssueServer][c.Serial.String()], "no row without its event")
+		require.Equal(f.t, c.Revocation != nil, done[ca.ActRevoke][c.Serial.String()], "no revocation without its event")
+		if len(c.Signature) > 0 {
+			cert := leaf(f.t, c)
+			require.Equal(f.t, c.TBS, cert.RawTBSCertificate, "what is signed is what was recorded")
+			require.NoError(f.t, f.Issuers()[0].Verify(cert.Raw))
+		}
+	}
+	for serial := range done[ca.ActIssueServer] {
+		s, err := pki.ParseSerial(serial)
+		require.NoError(f.t, err)
+		require.NotNil(f.t, stored[s], "no event of an issuance without its row")
+	}
+	for _, issued := range told.issued {
+		c := stored[issued.Certificate.Serial]
+		require.NotNil(f.t, c, "what was delivered is stored")
+		require.Equal(f.t, issued.Certificate.Signature, c.Signature)
+	}
+	for _, serial := range told.revoked {
+		require.NotNil(f.t, stored[serial].Revocation, "what was reported as revoked is revoked")
+	}
+	for _, pending := range f.all(ca.StatusPending) {
+		require.Empty(f.t, pending.Signature)
+	}
+	apps, err := f.store.ListApps(ctx, "", 1000)
+	require.NoError(f.t, err)
+	for _, app := range apps {
+		require.True(f.t, done[ca.ActCreateApp][app.ID], "no app without its event")
+	}
+	for _, app := range []string{"", "demo"} {
+		tokens, err := f.store.ListTokens(ctx, app, "", 1000)
+		require.NoError(f.t, err)
+		for _, token := range tokens {
+			require.True(f.t, done[ca.ActCreateToken][token.ID], "no token without its event")
+			require.Equal(f.t, !token.RevokedAt.IsZero(), done[ca.ActRevokeToken][token.ID], "no token ends without its event")
+		}
+	}
+}
