@@ -142,6 +142,7 @@ func (f *fixture) requireInvariants(told told) {
 	for _, issued := range told.issued {
 		c := stored[issued.Certificate.Serial]
 		require.NotNil(f.t, c, "what was delivered is stored")
+		require.NotEmpty(f.t, c.Signature, "what was delivered is committed")
 		require.Equal(f.t, issued.Certificate.Signature, c.Signature)
 	}
 	for _, serial := range told.revoked {
