@@ -197,7 +197,7 @@ func (p Problem) write(w http.ResponseWriter) {
 	}
 	h.Set("Content-Type", ProblemType)
 	h.Set("Cache-Control", "no-store")
-	for _, name := range []string{"ETag", "Location", "Content-Disposition", "Repr-Digest"} {
+	for _, name := range []string{"ETag", "Location", "Content-Disposition", "Content-Length", "Repr-Digest"} {
 		h.Del(name) // they would tell of another body
 	}
 	w.WriteHeader(p.Status)
