@@ -1,0 +1,96 @@
+// Package api is the REST door: the routes under /v1, the contract and its page, and the client for them.
+//
+// It reads requests as openapi.yaml describes them, calls one verb of internal/ca for each, and writes what came of it. It is strict in what
+// it takes: an unknown field or parameter, a wrong type, a second value, or anything behind the JSON is refused with its place, because
+// whoever misspells "validity_days" wants to know it. The wire types are its own, shared by both sides, and held to openapi.yaml by tests.
+//
+// It decides nothing: who may do what, and which names are certified, is internal/ca's to say. Read it from the table in routes.
+package api
+
+import (
+	"net/http"
+
+	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/pki"
+	"github.com/imca-project/imca/internal/web"
+)
+
+// Config is what the door is made of. CA and Frame are required.
+type Config struct {
+	CA    *ca.CA
+	Frame *web.Frame
+
+	// ClientName is the name in the platform's client certificate, which the handed-out configurations admit alone. Zero means
+	// callback.platform.internal.
+	ClientName pki.Name
+}
+
+type door struct {
+	ca        *ca.CA
+	frame     *web.Frame
+	authority map[string]authority // by name
+	platform  platform
+}
+
+// New returns the door.
+func New(cfg Config) http.Handler {
+	d := &door{ca: cfg.CA, frame: cfg.Frame, authority: authorities(cfg.CA), platform: findPlatform(cfg.CA, cfg.ClientName)}
+	r := cfg.Frame.Router()
+	for _, route := range d.routes() {
+		r.Method(route.method, route.path, route.handler)
+	}
+	return r
+}
+
+type route struct {
+	method, path string
+	handler      http.Handler
+}
+
+// routes is the whole door. Each private route names the query parameters that it takes; the permission that it needs is named by the verb
+// of internal/ca that it calls.
+func (d *door) routes() []route {
+	const get, post, patch, del = http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete
+	page := docs()
+	return []route{
+		{post, "/v1/certificates", d.private(d.issueCertificate)},
+		{get, "/v1/certificates", d.private(d.listCertificates, certificateFilters()...)},
+		{get, "/v1/certificates/{serial}", d.private(d.readCertificate)},
+		{post, "/v1/certificates/{serial}/revoke", d.private(d.revokeCertificate)},
+		{post, "/v1/certificates/{serial}/renew", d.private(d.renewCertificate)},
+
+		{post, "/v1/apps", d.private(d.createApp)},
+		{get, "/v1/apps", d.private(d.listApps, "limit", "cursor")},
+		{get, "/v1/apps/{id}", d.private(d.readApp)},
+		{patch, "/v1/apps/{id}", d.private(d.changeApp)},
+		{post, "/v1/apps/{id}/tokens", d.private(d.createAppToken)},
+		{get, "/v1/apps/{id}/tokens", d.private(d.listAppTokens, "limit", "cursor")},
+		{post, "/v1/tokens", d.private(d.createToken)},
+		{get, "/v1/tokens", d.private(d.listTokens, "limit", "cursor")},
+		{del, "/v1/tokens/{id}", d.private(d.revokeToken)},
+
+		{get, "/v1/events", d.private(d.listEvents, "app", "actor", "object", "action", "outcome", "after", "before", "limit", "cursor")},
+		{get, "/v1/profiles", d.private(d.listProfiles)},
+		{get, "/v1/authorities", d.private(d.listAuthorities)},
+		{get, "/v1/whoami", d.private(d.whoami)},
+
+		{get, "/problems", d.frame.Public(listProblems)},
+		{get, "/problems/{kind}", d.frame.Public(readProblem)},
+		{get, "/healthz", d.frame.Public(d.frame.Live)},
+		{get, "/readyz", d.frame.Public(d.frame.Ready(d.ca))},
+		{get, "/openapi.yaml", d.frame.Public(contract)},
+		{get, "/docs", d.frame.Public(page)},
+		{get, "/docs/{part}", d.frame.Public(page)},
+	}
+}
+
+// private makes a handler of one that gets the principal and the parameters of the query, of which it takes those with these names.
+func (d *door) private(h func(*call) error, parameters ...string) http.Handler {
+	return d.frame.Private(func(w http.ResponseWriter, r *http.Request, p ca.Principal) error {
+		query, err := readQuery(r.URL.RawQuery, parameters)
+		if err != nil {
+			return err
+		}
+		return h(&call{w: w, r: r, principal: p, query: query})
+	})
+}

@@ -1,0 +1,226 @@
+package api
+
+import (
+	"strings"
+	"time"
+)
+
+// The wire types, as openapi.yaml describes them. Of a request, the tag max bounds the characters of each text, and most the items of a list.
+
+// IssueRequest asks for a certificate.
+type IssueRequest struct {
+	Domain         string   `json:"domain,omitempty" max:"1024"` // the one name; Domains for several
+	Domains        []string `json:"domains,omitempty" max:"1024" most:"2000"`
+	Profile        string   `json:"profile,omitempty" max:"64"`  // "server" when empty
+	KeyType        string   `json:"key_type,omitempty" max:"64"` // the profile's first when empty; not with CSR
+	ValidityDays   *int     `json:"validity_days,omitempty"`     // the profile's default when nil
+	CSR            string   `json:"csr,omitempty" max:"65536"`   // PEM
+	App            string   `json:"app,omitempty" max:"64"`
+	PKCS12Password string   `json:"pkcs12_password,omitempty" max:"256"` // for PKCS12, and only then
+
+	IdempotencyKey string `json:"-"` // sent as a header
+}
+
+// RenewRequest asks for a successor of a certificate; its fields are as in IssueRequest.
+type RenewRequest struct {
+	KeyType        string `json:"key_type,omitempty" max:"64"` // the old one's type when empty
+	ValidityDays   *int   `json:"validity_days,omitempty"`
+	CSR            string `json:"csr,omitempty" max:"65536"`
+	PKCS12Password string `json:"pkcs12_password,omitempty" max:"256"`
+
+	IdempotencyKey string `json:"-"`
+}
+
+// RevokeRequest ends a certificate.
+type RevokeRequest struct {
+	Reason string `json:"reason,omitempty" max:"64"` // of RFC 5280, Section 5.3.1; "unspecified" when empty
+}
+
+// CertificateSummary is a certificate in a list.
+type CertificateSummary struct {
+	Serial            string     `json:"serial"`        // 34 lower-case hexadecimal digits
+	Status            string     `json:"status"`        // "pending", "valid", "expired", "revoked"
+	Profile           string     `json:"profile"`       //
+	App               string     `json:"app,omitempty"` // empty for the platform's own
+	Domains           []string   `json:"domains"`
+	NotBefore         time.Time  `json:"not_before"` // inclusive, whole seconds
+	NotAfter          time.Time  `json:"not_after"`  // inclusive, whole seconds
+	KeyType           string     `json:"key_type"`
+	FingerprintSHA256 string     `json:"fingerprint_sha256,omitempty"` // over the DER, lower-case hexadecimal; empty while pending
+	Issuer            string     `json:"issuer"`                       // the authority's name
+	RevokedAt         *time.Time `json:"revoked_at,omitempty"`
+	RevocationReason  string     `json:"revocation_reason,omitempty"`
+	Replaces          string     `json:"replaces,omitempty"` // the serial of the one that it renews
+	CreatedAt         time.Time  `json:"created_at"`
+	RequestedBy       string     `json:"requested_by"`
+}
+
+// Certificate is a certificate in full.
+type Certificate struct {
+	CertificateSummary
+	Certificate   string `json:"certificate"`           // PEM; empty while pending
+	Chain         string `json:"chain"`                 // PEM of the issuers up to the root, which is left out
+	CACertificate string `json:"ca_certificate"`        // PEM of the root
+	PrivateKey    string `json:"private_key,omitempty"` // PKCS#8 PEM, in the answer that created it
+}
+
+// AppRequest makes an app.
+type AppRequest struct {
+	ID      string   `json:"id,omitempty" max:"64"`    // made up when empty
+	Name    string   `json:"name,omitempty" max:"200"` // the ID when empty
+	Policy  string   `json:"policy,omitempty" max:"64"`
+	Allowed []string `json:"allowed,omitempty" max:"1024" most:"2000"`
+
+	IdempotencyKey string `json:"-"`
+}
+
+// AppChange changes an app; nil fields stay as they are.
+type AppChange struct {
+	Name      *string   `json:"name,omitempty" max:"200"`
+	Policy    *string   `json:"policy,omitempty" max:"64"`
+	Allowed   *[]string `json:"allowed,omitempty" max:"1024" most:"2000"`
+	Suspended *bool     `json:"suspended,omitempty"`
+}
+
+// App is a developer's application.
+type App struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Policy    string    `json:"policy"`  // "open", "list"
+	Allowed   []string  `json:"allowed"` // never nil
+	Suspended bool      `json:"suspended"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// AppTokenRequest makes a developer's token.
+type AppTokenRequest struct {
+	Name          string `json:"name" max:"100"`
+	ExpiresInDays *int   `json:"expires_in_days,omitempty"` // 1 to 3650; nil: it does not end
+
+	IdempotencyKey string `json:"-"`
+}
+
+// TokenRequest makes a token that acts for no single app.
+type TokenRequest struct {
+	Name          string `json:"name" max:"100"`
+	Role          string `json:"role" max:"64"` // "auditor", "operator", "admin"
+	ExpiresInDays *int   `json:"expires_in_days,omitempty"`
+
+	IdempotencyKey string `json:"-"`
+}
+
+// Token is a credential.
+type Token struct {
+	ID         string     `json:"id"`
+	Name       string     `json:"name"`
+	Role       string     `json:"role"`
+	App        string     `json:"app,omitempty"`
+	CreatedAt  time.Time  `json:"created_at"`
+	CreatedBy  string     `json:"created_by"`
+	ExpiresAt  *time.Time `json:"expires_at,omitempty"`
+	RevokedAt  *time.Time `json:"revoked_at,omitempty"`
+	LastUsedAt *time.Time `json:"last_used_at,omitempty"` // exact to a minute
+	Secret     string     `json:"token,omitempty"`        // in the answer that created it
+}
+
+// Event is a line of the audit log.
+type Event struct {
+	ID        string            `json:"id"` // UUID, in the order of time
+	At        time.Time         `json:"at"`
+	Action    string            `json:"action"`
+	Outcome   string            `json:"outcome"` // "done", "refused"
+	Actor     string            `json:"actor"`
+	Role      string            `json:"role,omitempty"`
+	Token     string            `json:"token,omitempty"` // the ID
+	Address   string            `json:"address,omitempty"`
+	RequestID string            `json:"request_id,omitempty"`
+	App       string            `json:"app,omitempty"`
+	Object    string            `json:"object,omitempty"`
+	Detail    map[string]string `json:"detail,omitempty"`
+}
+
+// Profile is a kind of certificate.
+type Profile struct {
+	Name                string   `json:"name"`
+	Authority           string   `json:"authority"`
+	Usage               string   `json:"usage"` // "serverAuth", "clientAuth"
+	KeyTypes            []string `json:"key_types"`
+	DefaultValidityDays float64  `json:"default_validity_days"`
+	MaxValidityDays     float64  `json:"max_validity_days"`
+	MaxNames            int      `json:"max_names"`
+	Wildcards           bool     `json:"wildcards"`
+	IPNames             bool     `json:"ip_names"`
+	Ready               bool     `json:"ready"` // the authority's key is on the server
+}
+
+// Authority is a certificate authority.
+type Authority struct {
+	Name              string    `json:"name"`
+	Parent            string    `json:"parent,omitempty"` // empty for a root
+	Subject           string    `json:"subject"`
+	Profiles          []string  `json:"profiles"`
+	Certificate       string    `json:"certificate"` // PEM
+	FingerprintSHA256 string    `json:"fingerprint_sha256"`
+	KeyType           string    `json:"key_type"`
+	NotBefore         time.Time `json:"not_before"`
+	NotAfter          time.Time `json:"not_after"`
+	Ready             bool      `json:"ready"` // its key is on the server
+	CreatedAt         time.Time `json:"created_at"`
+}
+
+// Principal is who a token stands for.
+type Principal struct {
+	Name    string `json:"name"`
+	Role    string `json:"role"`
+	App     string `json:"app,omitempty"`
+	TokenID string `json:"token_id"`
+}
+
+// ProblemKind explains a problem type.
+type ProblemKind struct {
+	Type   string `json:"type"`
+	Status int    `json:"status"`
+	Title  string `json:"title"`
+	Mend   string `json:"mend"`
+	ACME   string `json:"acme"`
+}
+
+// Page is a part of a list. Next is the cursor of the following one, or empty.
+type Page[T any] struct {
+	Items []T    `json:"items"` // never nil
+	Next  string `json:"next,omitempty"`
+}
+
+// Problem is a refusal as the client got it (RFC 9457). Go by Type; Detail is for people.
+type Problem struct {
+	Type      string  `json:"type"`
+	Title     string  `json:"title"`
+	Status    int     `json:"status"`
+	Detail    string  `json:"detail"`
+	RequestID string  `json:"request_id"`
+	Errors    []Fault `json:"errors,omitempty"`
+
+	RetryAfter time.Duration `json:"-"` // zero where the server said nothing
+}
+
+// Fault is one field of the body (Pointer, RFC 6901) or of the query (Parameter) that a Problem is about.
+type Fault struct {
+	Pointer   string `json:"pointer,omitempty"`
+	Parameter string `json:"parameter,omitempty"`
+	Detail    string `json:"detail"`
+}
+
+// Error tells the detail, and each field at fault if there are several.
+func (p *Problem) Error() string {
+	if len(p.Errors) < 2 {
+		return p.Detail
+	}
+	var lines []string
+	for _, f := range p.Errors {
+		lines = append(lines, f.Pointer+f.Parameter+": "+f.Detail)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Kind is the last part of the type, such as "rejected-name".
+func (p *Problem) Kind() string { return p.Type[strings.LastIndexByte(p.Type, '/')+1:] }
