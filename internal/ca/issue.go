@@ -235,6 +235,9 @@ func (c *CA) replay(ctx context.Context, earlier, claim Claim) (*Issued, error) 
 		return nil, fmt.Errorf("reading the certificate %s: %w", serial, err)
 	}
 	if len(cert.Signature) == 0 && cert.Revocation == nil {
+		if claim.At.Sub(cert.CreatedAt) >= pendingGrace {
+			return nil, refuse(KindConflict, "", "The first request with this Idempotency-Key stopped half-way, and left the certificate %s pending: revoke it, and ask again with a new key.", serial)
+		}
 		return nil, &Error{Kind: KindInProgress, RetryAfter: time.Second,
 			Detail: "The first request with this Idempotency-Key is being worked on: repeat it in a second."}
 	}
