@@ -180,6 +180,7 @@ func TestKeyStore(t *testing.T) {
 	require.Contains(t, text, "BEGIN PRIVATE KEY")
 	require.Contains(t, text, "CN = www.example.com")
 	require.NotContains(t, w.log.String(), "p4ss")
+	require.NotContains(t, w.log.String(), "PRIVATE KEY")
 
 	page, err := dev.Certificates(t.Context(), nil)
 	require.NoError(t, err)
@@ -294,6 +295,9 @@ func TestPending(t *testing.T) {
 
 	_, err = w.as("developer").Issue(t.Context(), api.IssueRequest{Domain: "www.example.com", IdempotencyKey: "half"})
 	require.Equal(t, time.Second, refusal(t, err, ca.KindInProgress).RetryAfter)
+	w.pass(time.Minute)
+	_, err = w.as("developer").Issue(t.Context(), api.IssueRequest{Domain: "www.example.com", IdempotencyKey: "half"})
+	require.Contains(t, refusal(t, err, ca.KindConflict).Detail, "revoke it", "it does not come to its end any more")
 
 	page, err := w.as("developer").Certificates(t.Context(), api.Filter{"status": "pending"})
 	require.NoError(t, err)

@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -186,6 +189,12 @@ func TestPublicPages(t *testing.T) {
 	policy := page.Header.Get("Content-Security-Policy")
 	require.Contains(t, policy, "script-src 'self' 'sha256-")
 	require.NotContains(t, strings.Split(policy, "style-src")[0], "unsafe")
+	scripts := regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindAllSubmatch(page.body, -1)
+	require.NotEmpty(t, scripts)
+	for _, script := range scripts {
+		hash := sha256.Sum256(script[1])
+		require.Contains(t, policy, "'sha256-"+base64.StdEncoding.EncodeToString(hash[:])+"'", "the page's own script would not run")
+	}
 	require.Contains(t, string(page.body), "/openapi.yaml")
 	require.NotContains(t, string(page.body), "https://cdn", "all parts come from here")
 	for _, part := range []string{"swagger-ui.css", "swagger-ui-bundle.js", "swagger-ui-standalone-preset.js", "favicon-32x32.png"} {

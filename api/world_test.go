@@ -52,14 +52,11 @@ type world struct {
 	keys     map[string]crypto.Signer // of the authorities, by name
 	url      string
 	base     http.RoundTripper
-	security map[string]string // the tokens, by the names below
+	security map[string]string // the tokens, by their holders: "developer", "stranger" (of another app), "auditor", "operator", "admin"
 
 	mu  sync.Mutex
 	now time.Time
 }
-
-// The holders of tokens. "stranger" is the developer of another app.
-var holders = []string{"developer", "stranger", "auditor", "operator", "admin"}
 
 type worldOptions struct {
 	database  string
