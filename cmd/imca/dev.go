@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/config"
+	"github.com/imca-project/imca/internal/pki"
+	"github.com/imca-project/imca/internal/web"
+)
+
+// devOptions are the flags of 'imca dev'.
+type devOptions struct {
+	data, https, http, database, hierarchy, logLevel string
+}
+
+func newDev(p *program) *cobra.Command {
+	var o devOptions
+	cmd := &cobra.Command{
+		Use: "dev", Short: "Run everything on this machine, to try it", Args: noArgs,
+		Long: `Run everything on this machine: a CA made at the first start, an embedded database, HTTPS with its own certificate, and a
+demo app that may have certificates for any name. It listens on loopback only, so nobody else can reach it.
+
+What it needs is kept in the data folder, and used again at the next start. In that folder are the tokens and CA certificates to
+work with; other commands find them there by themselves.`,
+		Example: "  imca dev\n  imca dev --data /tmp/try --https 127.0.0.1:9443 --http 127.0.0.1:9080 --hierarchy separate",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runDev(cmd.Context(), p, o, cmd.Flags().Changed("hierarchy"))
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.data, "data", defaultData, "the folder for everything that is kept")
+	flags.StringVar(&o.https, "https", "127.0.0.1:8443", "where to listen for REST")
+	flags.StringVar(&o.http, "http", "127.0.0.1:8080", "where to listen for plain HTTP: CA certificates and health")
+	flags.StringVar(&o.database, "database", "", "postgres://USER:PASSWORD@HOST/NAME or sqlite:FILE (default: SQLite in the data folder)")
+	flags.StringVar(&o.hierarchy, "hierarchy", string(ca.HierarchyDirect), "the shape of a CA that is made: direct, issuing or separate")
+	flags.StringVar(&o.logLevel, "log-level", "info", "the least important thing to log: debug, info, warn or error")
+	oneOf(cmd, "hierarchy", ca.Hierarchies())
+	oneOf(cmd, "log-level", []string{"debug", "info", "warn", "error"})
+	return cmd
+}
+
+// runDev serves until Ctrl-C.
+func runDev(ctx context.Context, p *program, o devOptions, hierarchyGiven bool) error {
+	for flag, address := range map[string]string{"--https": o.https, "--http": o.http} {
+		if err := loopbackOnly(flag, address); err != nil {
+			return err
+		}
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
+		return usageError{fmt.Errorf("--log-level %s: use debug, info, warn or error", o.logLevel)}
+	}
+	log := slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: level}))
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	d := dataFolder(o.data)
+	server, err := d.server(ctx, o, hierarchyGiven, log)
+	if err != nil {
+		return err
+	}
+	if err := d.open(ctx, server, o); err != nil {
+		return errors.Join(err, server.Close())
+	}
+	d.welcome(p, server, o)
+	return d.serve(ctx, stop, p, server)
+}
+
+// loopbackOnly refuses an address that others could reach, and a port that is not known beforehand.
+func loopbackOnly(flag, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || port == "" || port == "0" {
+		return usageError{fmt.Errorf("%s %s: write HOST:PORT, such as 127.0.0.1:8443", flag, address)}
+	}
+	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return usageError{fmt.Errorf("%s %s: 'imca dev' has a demo token and listens on loopback only: use 127.0.0.1, or 'imca serve' for a server that others reach", flag, address)}
+	}
+	return nil
+}
+
+// server builds the server on the folder; the CA is made if there is none.
+func (d dataFolder) server(ctx context.Context, o devOptions, hierarchyGiven bool, log *slog.Logger) (*Server, error) {
+	if err := os.MkdirAll(string(d), 0o700); err != nil {
+		return nil, fmt.Errorf("making the data folder: %w", err)
+	}
+	passphrase, err := d.passphrase()
+	if err != nil {
+		return nil, err
+	}
+	k := &keyStore{folder: d.path("keys"), passphrase: passphrase}
+	database, err := d.database(o.database)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.establish(ctx, database, o.hierarchy, hierarchyGiven, k); err != nil {
+		return nil, err
+	}
+	names := localNames()
+	clientName, err := pki.ParseName(config.Default().ClientName)
+	if err != nil {
+		return nil, fmt.Errorf("reading the default client name: %w", err)
+	}
+	host, _, _ := net.SplitHostPort(o.https)
+	if name, err := pki.ParseName(host); err == nil && !slices.Contains(names, name) {
+		names = append(names, name)
+	}
+	return NewServer(ctx, ServerConfig{
+		Database: database, HTTPS: o.https, HTTP: o.http, BaseURL: "http://" + o.http, OpenKey: k.open,
+		OwnNames: names, ClientName: clientName, Grace: 10 * time.Second, Log: log,
+		// One machine, and one person on it: limits would only be in the way of trying how fast it is.
+		Limits: web.Limits{Address: web.Rate{PerSecond: -1}, Token: web.Rate{PerSecond: -1}},
+	})
+}
+
+// database is the URL of the database: as given, or a file in the folder.
+func (d dataFolder) database(given string) (string, error) {
+	if given == "" {
+		given = "sqlite:" + d.path(databaseFile)
+	}
+	path, is := strings.CutPrefix(given, "sqlite:")
+	if !is {
+		return given, nil
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("finding the database: %w", err)
+	}
+	return "sqlite:" + path, nil
+}
+
+func (d dataFolder) establish(ctx context.Context, database, hierarchy string, given bool, k *keyStore) (err error) {
+	store, err := openStore(ctx, database)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	authorities, _, err := establish(ctx, store, ca.Establishment{Hierarchy: ca.Hierarchy(hierarchy)}, k, time.Now())
+	if err != nil {
+		return err
+	}
+	if shape := hierarchyOf(authorities); given && string(shape) != hierarchy {
+		return usageError{fmt.Errorf("--hierarchy %s: there is a CA with the hierarchy %s already, and it stays: leave the flag out, or try the other in a folder of its own with --data", hierarchy, shape)}
+	}
+	return nil
+}
+
+// open fills the folder and starts the server.
+func (d dataFolder) open(ctx context.Context, s *Server, o devOptions) error {
+	root, err := d.provision(ctx, s.store, s.ca, s.cfg.ClientName, time.Now())
+	if err != nil {
+		return err
+	}
+	if err := d.remember(devState{URL: "https://" + o.https, BaseURL: s.cfg.BaseURL, CA: root, Database: s.cfg.Database}); err != nil {
+		return err
+	}
+	return s.Start()
+}
+
+// serve waits for the end, and keeps the platform's certificate fresh until then.
+func (d dataFolder) serve(ctx context.Context, stop context.CancelFunc, p *program, s *Server) error {
+	hour := time.NewTicker(time.Hour)
+	defer hour.Stop()
+	for {
+		select {
+		case err := <-s.Failed():
+			return errors.Join(err, s.Close())
+		case <-hour.C:
+			if err := d.platform(ctx, s.ca, s.cfg.ClientName, time.Now()); err != nil {
+				s.cfg.Log.Error("renewing the platform's client certificate; it is tried again in an hour", "error", err)
+			}
+		case <-ctx.Done():
+			stop() // a second Ctrl-C ends it at once
+			p.note("\nEnding. Everything is kept in %s and used again at the next start.", d)
+			return s.Close()
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/imca-project/imca/internal/ca"
+)
+
+func newDoctor(p *program) *cobra.Command {
+	var where *local
+	cmd := &cobra.Command{
+		Use: "doctor --config FILE", Short: "Look for what is not as it should be", Args: noArgs,
+		Long: `Hold everything that is recorded against the rules: authorities that end or whose key cannot be opened, issuances that stopped
+half-way, and every certificate against its record, its profile and its signature. Nothing is changed.
+
+It works on the database itself, also while servers run. It ends with code 6 when it finds a fault.`,
+		Example: "  imca doctor --config imca.yaml\n  imca doctor --data imca-data",
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			o, err := where.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, o.store.Close()) }()
+			authority, findings, err := o.authority(cmd.Context())
+			if err != nil {
+				return err
+			}
+			seen := 0
+			more, err := authority.Examine(cmd.Context(), localAdmin(), func(n int) {
+				seen = n
+				p.progress(fmt.Sprintf("%d certificates examined …", n))
+			})
+			p.progress("")
+			if err != nil {
+				return err
+			}
+			return diagnose(p, append(findings, more...), seen)
+		},
+	}
+	where = localFlags(cmd)
+	return cmd
+}
+
+// diagnose prints what was found.
+func diagnose(p *program, findings []ca.Finding, certificates int) error {
+	faults := 0
+	for _, f := range findings {
+		if f.Severity == ca.SeverityFault {
+			faults++
+		}
+	}
+	var silent error
+	if faults > 0 {
+		silent = codedError{exitFindings, errors.New("")}
+	}
+	if p.json {
+		type finding struct {
+			Severity ca.Severity `json:"severity"`
+			Subject  string      `json:"subject"`
+			Detail   string      `json:"detail"`
+		}
+		list := []finding{}
+		for _, f := range findings {
+			list = append(list, finding{f.Severity, f.Subject, f.Detail})
+		}
+		return errors.Join(p.encode(map[string]any{"certificates": certificates, "findings": list}), silent)
+	}
+	for _, f := range findings {
+		colour := warning
+		if f.Severity == ca.SeverityFault {
+			colour = bad
+		}
+		p.say("%s  %s\n  %s", p.paint(colour, string(f.Severity)), p.paint(strong, f.Subject), f.Detail)
+	}
+	if faults == 0 {
+		p.say("%s: %d certificates examined, no fault found.", p.paint(good, "All is well"), certificates)
+	} else {
+		p.say("%d certificates examined, faults found: %d.", certificates, faults)
+	}
+	return silent
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/imca-project/imca/api"
+	"github.com/imca-project/imca/internal/status"
+)
+
+// private is what HTTPS serves: everything but the metrics.
+func (s *Server) private() http.Handler {
+	return byPath(map[string]http.Handler{"ca": s.status()}, api.New(api.Config{CA: s.ca, Frame: s.frame, ClientName: s.cfg.ClientName}))
+}
+
+// public is what plain HTTP serves: what is signed, or is nothing but a yes. REST is not there, whoever asks.
+func (s *Server) public() http.Handler {
+	health := s.frame.Router()
+	health.Get("/healthz", s.frame.Public(s.frame.Live))
+	health.Get("/readyz", s.frame.Public(s.frame.Ready(s.ca)))
+	return byPath(map[string]http.Handler{"healthz": health, "readyz": health}, s.status())
+}
+
+// ops is what the operators' own network gets.
+func (s *Server) ops() http.Handler { return s.frame.Ops(s.ca) }
+
+func (s *Server) status() http.Handler {
+	return status.New(status.Config{CA: s.ca, Frame: s.frame})
+}
+
+// byPath chooses a door by the first part of the path; doors know their whole paths.
+func byPath(doors map[string]http.Handler, otherwise http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		if door, found := doors[first]; found {
+			door.ServeHTTP(w, r)
+			return
+		}
+		otherwise.ServeHTTP(w, r)
+	})
+}
