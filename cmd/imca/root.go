@@ -8,7 +8,9 @@ import (
 
 // The groups of commands in 'imca help'.
 const (
-	groupServer = "server"
+	groupServer       = "server"
+	groupOperators    = "operators"
+	groupCertificates = "certificates"
 )
 
 // newRoot returns the command imca with all its commands.
@@ -32,9 +34,13 @@ Start with 'imca dev': it runs everything on this machine. In production it is '
 	})
 	root.PersistentFlags().BoolVar(&p.json, "json", false, "print the answer as JSON")
 	root.AddGroup(
+		&cobra.Group{ID: groupCertificates, Title: "Certificates:"},
+		&cobra.Group{ID: groupOperators, Title: "For operators:"},
 		&cobra.Group{ID: groupServer, Title: "The server:"},
 	)
+	root.AddCommand(inGroup(groupCertificates, newIssue(p), newList(p), newShow(p), newRenew(p), newRevoke(p))...)
 	root.AddCommand(inGroup(groupServer, newDev(p), newInit(p), newServe(p), newMigrate(p), newDoctor(p), newHealth(p))...)
+	root.AddCommand(inGroup(groupOperators, newApp(p), newToken(p), newCA(p))...)
 	root.AddCommand(newVersion(p), newExitCodes())
 	return root
 }
