@@ -15,7 +15,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"imca": main})
+	testscript.Main(m, map[string]func(){"imca": main, "imca-echo": echoMain})
 }
 
 // TestScripts runs the commands as their users do: the scripts of testdata, each in a folder of its own, with addresses of its own.
