@@ -240,8 +240,8 @@ func (s *Server) upkeep(ctx context.Context) {
 		s.tls.upkeep(ctx)
 		if now := s.cfg.Now(); now.Sub(forgotten) >= time.Hour {
 			forgotten = now
-			if err := s.store.ForgetClaims(ctx, now.Add(-ca.ClaimLife)); err != nil && ctx.Err() == nil {
-				s.cfg.Log.Error("forgetting old idempotency keys; it is tried again in an hour", "error", err)
+			if err := s.ca.Sweep(ctx); err != nil && ctx.Err() == nil {
+				s.cfg.Log.Error("sweeping; it is tried again in an hour", "error", err)
 			}
 		}
 	}
