@@ -1,0 +1,135 @@
+package doorcheck
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// newProbe is a probe as the platform itself would make it, but for its certificate.
+func newProbe(role Role, address netip.Addr) *Probe {
+	return &Probe{Certificate: role, Address: address.String(), SNI: RightName, Protocol: http1, Method: http.MethodGet,
+		address: address, minTLS: tls.VersionTLS12, maxTLS: tls.VersionTLS13}
+}
+
+func (p *Probe) version(name string, number uint16) *Probe {
+	p.Version, p.minTLS, p.maxTLS = name, number, number
+	return p
+}
+
+func (p *Probe) sni(sni SNI) *Probe { p.SNI = sni; return p }
+
+func (p *Probe) over2() *Probe { p.Protocol = http2; return p }
+
+func (p *Probe) post() *Probe { p.Method = http.MethodPost; return p }
+
+// name says what is particular about the probe.
+func (p *Probe) name(several bool) string {
+	parts := []string{string(p.Certificate)}
+	switch p.Version {
+	case "":
+	case plainVersion:
+		parts = []string{"plain HTTP"}
+	default:
+		parts = append(parts, "TLS "+p.Version)
+	}
+	if p.SNI != RightName {
+		parts = append(parts, "SNI "+string(p.SNI))
+	}
+	if p.Protocol == http2 {
+		parts = append(parts, "HTTP/2")
+	}
+	if p.Method == http.MethodPost {
+		parts = append(parts, "callback")
+	}
+	if p.again {
+		parts = append(parts, "again")
+	}
+	if several {
+		parts = append(parts, p.Address)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// rest plans what follows the first call at an address. lead is that call; primary is true at one address, where everything is tried.
+func (c *caller) rest(lead *Probe, primary bool) []*Probe {
+	at := lead.address
+	if lead.Stage == StageDial {
+		return nil
+	}
+	plain := newProbe(AsNobody, at)
+	plain.Version = plainVersion
+	if lead.Failure == PlainHTTP || lead.Failure == NotTLS || lead.Failure == TimedOut && lead.Stage == StageHello {
+		return []*Probe{plain}
+	}
+	var probes []*Probe
+	role := func(role Role) {
+		if role != lead.Certificate && (role == AsNobody || c.identities[role] != nil) {
+			probes = append(probes, newProbe(role, at))
+		}
+	}
+	role(AsNobody)
+	role(AsStranger)
+	if !primary {
+		return probes
+	}
+	probes = append(probes, plain)
+	if lead.Failure == TimedOut { // each would take as long
+		return probes
+	}
+	for _, r := range []Role{AsImpostor, AsDeveloper, AsExpired, AsRevoked, AsIntermediate, AsNextRoot} {
+		role(r)
+	}
+	for _, version := range []struct {
+		name   string
+		number uint16
+	}{{"1.0", tls.VersionTLS10}, {"1.1", tls.VersionTLS11}, {"1.2", tls.VersionTLS12}, {"1.3", tls.VersionTLS13}} {
+		probes = append(probes, newProbe(lead.Certificate, at).version(version.name, version.number))
+		if lead.Certificate != AsNobody && version.number != tls.VersionTLS13 { // 1.3 is what the ordinary probe speaks, if the server does
+			probes = append(probes, newProbe(AsNobody, at).version(version.name, version.number))
+		}
+	}
+	for _, vary := range []func(*Probe) *Probe{
+		(*Probe).over2,
+		func(p *Probe) *Probe { return p.sni(OtherName) },
+		func(p *Probe) *Probe { return p.sni(NoName) },
+	} {
+		probe := vary(newProbe(lead.Certificate, at))
+		if c.name.IsIP() && probe.SNI == NoName {
+			continue // an address is never sent: the ordinary probe is this one
+		}
+		probes = append(probes, probe)
+		if lead.Certificate != AsNobody {
+			probes = append(probes, vary(newProbe(AsNobody, at)))
+		}
+	}
+	return probes
+}
+
+// closing plans the last calls: is the platform still admitted, after all those who should not be, and does a callback work?
+func (c *caller) closing(lead *Probe) []*Probe {
+	if lead.Stage != StageAnswer || lead.Certificate != AsPlatform {
+		return nil
+	}
+	again := newProbe(AsPlatform, lead.address)
+	again.again = true
+	probes := []*Probe{again}
+	if c.body != nil && lead.Verified {
+		probes = append(probes, newProbe(AsPlatform, lead.address).post(), newProbe(AsNobody, lead.address).post())
+	}
+	return probes
+}
+
+// furthest is the first call that came furthest: the address that the rest of the check is made at.
+func furthest(leads []*Probe) *Probe {
+	order := []Stage{StageDial, StageHello, StageHandshake, StageRequest, StageAnswer}
+	best := leads[0]
+	for _, lead := range leads[1:] {
+		if slices.Index(order, lead.Stage) > slices.Index(order, best.Stage) {
+			best = lead
+		}
+	}
+	return best
+}
