@@ -39,8 +39,6 @@ import (
 //
 // CPU/S is the processor time of server and database for one certificate, in S.
 func BenchmarkIssue(b *testing.B) {
-	binary := filepath.Join(b.TempDir(), "imca")
-	judge.Run(b, "go", "build", "-o", binary, ".")
 	b.Run("E", benchmarkEcho)
 	for _, database := range []string{"postgres", "sqlite"} {
 		b.Run(database, func(b *testing.B) {
@@ -51,7 +49,7 @@ func BenchmarkIssue(b *testing.B) {
 			y := newYardstick(b, url)
 			b.Run("R", func(b *testing.B) { y.insert(b, 100) })
 			b.Run("C", func(b *testing.B) { y.insert(b, 1) })
-			site := serve(b, binary, url)
+			site := serve(b, url)
 			b.Logf("at rest: %d MB resident", memory(b, site.server.PID())>>20)
 			for _, c := range []struct {
 				name    string
@@ -166,7 +164,7 @@ type site struct {
 }
 
 // serve starts a production server on a database.
-func serve(b *testing.B, binary, url string) *site {
+func serve(b *testing.B, url string) *site {
 	folder := b.TempDir()
 	https, plain := judge.FreeAddr(b), judge.FreeAddr(b)
 	config := filepath.Join(folder, "imca.yaml")
@@ -177,13 +175,13 @@ listen: {https: %q, http: %q, ops: "off"}
 ca: {passphrase: "file:passphrase"}
 limits: {token_per_second: 1000000, token_burst: 1000000, address_per_second: 1000000, address_burst: 1000000}
 `, url, https, plain), 0o600))
-	imca := func(args ...string) string { return judge.Run(b, binary, args...) }
+	imca := func(args ...string) string { return judge.Run(b, "imca", args...) }
 	imca("init", "--config", config)
 	admin := filepath.Join(folder, "admin.token")
 	imca("token", "create", "--config", config, "--role", "admin", "--name", "bench", "--out", admin)
 	s := &site{url: "https://" + https}
-	s.server = judge.Start(b, "imca serve", exec.Command(binary, "serve", "--config", config), func() error {
-		_, err := judge.RunErr(b, binary, "health", "--url", "http://"+plain)
+	s.server = judge.Start(b, "imca serve", exec.Command(judge.Path(b, "imca"), "serve", "--config", config), func() error {
+		_, err := judge.RunErr(b, "imca", "health", "--url", "http://"+plain)
 		return err
 	})
 	ca := filepath.Join(folder, "ca.crt")

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +17,26 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"imca": main, "imca-echo": echoMain})
+	testscript.Main(withBinary{m}, map[string]func(){"imca-echo": echoMain})
+}
+
+// withBinary builds imca and puts it into PATH, so that the tests judge what users get: without the race detector, under which each of the many
+// starts would take seconds to derive a key from its passphrase. Races are looked for in the servers that tests start in their own process.
+type withBinary struct{ *testing.M }
+
+func (w withBinary) Run() int {
+	folder, err := os.MkdirTemp("", "imca-test.")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	if output, err := exec.Command("go", "build", "-o", filepath.Join(folder, "imca"), ".").CombinedOutput(); err != nil {
+		panic(fmt.Sprintf("building imca: %v\n%s", err, output))
+	}
+	if err := os.Setenv("PATH", folder+string(os.PathListSeparator)+os.Getenv("PATH")); err != nil {
+		panic(err)
+	}
+	return w.M.Run()
 }
 
 // TestScripts runs the commands as their users do: the scripts of testdata, each in a folder of its own, with addresses of its own.

@@ -3,20 +3,27 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/imca-project/imca/api"
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/judge"
 	"github.com/imca-project/imca/internal/pki"
+	"github.com/imca-project/imca/internal/web"
 )
 
 // clock is a time that a test moves.
@@ -41,7 +48,8 @@ func newServer(t *testing.T, change func(*ServerConfig)) (*Server, *clock) {
 	c := new(clock)
 	cfg := ServerConfig{
 		Database: url, HTTPS: "127.0.0.1:0", HTTP: "127.0.0.1:0", Ops: "127.0.0.1:0", OpenKey: k.open, OwnNames: localNames(),
-		Now: c.now, Log: slog.New(slog.DiscardHandler),
+		Limits: web.Limits{Address: web.Rate{PerSecond: -1}, Token: web.Rate{PerSecond: -1}},
+		Now:    c.now, Log: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(&cfg)
@@ -192,4 +200,64 @@ func TestPlatformCertificateRenewsItself(t *testing.T) {
 	require.Equal(t, first, serial())
 	c.pass(24 * time.Hour)
 	require.NotEqual(t, first, serial())
+}
+
+// TestManyAtOnce has clients of every kind at work while the server ends.
+func TestManyAtOnce(t *testing.T) {
+	s, _ := newServer(t, nil)
+	_, _, err := s.ca.CreateApp(t.Context(), localAdmin(), ca.NewApp{ID: "shop", Policy: ca.PolicyOpen})
+	require.NoError(t, err)
+	_, developer, err := s.ca.CreateToken(t.Context(), localAdmin(), ca.NewToken{Name: "ci", Role: ca.RoleDeveloper, App: "shop"})
+	require.NoError(t, err)
+	_, operator, err := s.ca.CreateToken(t.Context(), localAdmin(), ca.NewToken{Name: "alice", Role: ca.RoleOperator})
+	require.NoError(t, err)
+	roots := x509.NewCertPool()
+	roots.AddCert(rootFor(s.ca.Issuers(), "server"))
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	t.Cleanup(client.CloseIdleConnections)
+
+	var (
+		working sync.WaitGroup
+		issued  atomic.Int64
+	)
+	work := func(token string, do func(c *api.Client, i int) error) {
+		working.Go(func() {
+			for i := 0; ; i++ {
+				err := do(&api.Client{URL: "https://" + s.Address("https"), Token: token, HTTP: client}, i)
+				var problem *api.Problem
+				if err != nil {
+					assert.False(t, errors.As(err, &problem), "no request fails but for want of a server: %v", err)
+					return
+				}
+			}
+		})
+	}
+	for n := range 4 {
+		work(developer, func(c *api.Client, i int) error {
+			_, err := c.Issue(t.Context(), api.IssueRequest{Domain: fmt.Sprintf("c%d-%d.example.com", n, i)})
+			issued.Add(1)
+			return err
+		})
+	}
+	work(operator, func(c *api.Client, _ int) error {
+		_, err := c.Certificates(t.Context(), api.Filter{"status": "valid", "app": "shop"})
+		return err
+	})
+	work(operator, func(*api.Client, int) error {
+		response, err := http.Get("http://" + s.Address("ops") + "/metrics")
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, response.Body)
+		return errors.Join(err, response.Body.Close())
+	})
+	work(operator, func(*api.Client, int) error {
+		if issued.Load() > 40 {
+			return errors.New("enough")
+		}
+		return s.tls.(*ownCertificate).renew(t.Context())
+	})
+	require.Eventually(t, func() bool { return issued.Load() > 40 }, time.Minute, time.Millisecond)
+	require.NoError(t, s.Close())
+	working.Wait()
 }
