@@ -59,6 +59,17 @@ func (d *door) routes() []route {
 		{post, "/v1/certificates/{serial}/revoke", d.private(d.revokeCertificate)},
 		{post, "/v1/certificates/{serial}/renew", d.private(d.renewCertificate)},
 
+		{post, "/v1/domains", d.private(d.addDomain)},
+		{get, "/v1/domains", d.private(d.listDomains, "app", "state", "suffix", "limit", "cursor")},
+		{get, "/v1/domains/{name}", d.private(d.readDomain, "app")},
+		{del, "/v1/domains/{name}", d.private(d.removeDomain, "app")},
+		{post, "/v1/domains/{name}/verify", d.private(d.verifyDomain)},
+		{post, "/v1/domains/{name}/approve", d.private(d.approveDomain)},
+		{post, "/v1/domains/{name}/reject", d.private(d.rejectDomain)},
+		{post, "/v1/domains/{name}/transfer", d.private(d.transferDomain)},
+		{post, "/v1/domains/{name}/resolve", d.private(d.resolveDomain)},
+		{post, "/v1/domains/{name}/revoke-others", d.private(d.revokeOthers)},
+
 		{post, "/v1/apps", d.private(d.createApp)},
 		{get, "/v1/apps", d.private(d.listApps, "limit", "cursor")},
 		{get, "/v1/apps/{id}", d.private(d.readApp)},

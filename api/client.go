@@ -78,6 +78,73 @@ func (c *Client) Certificates(ctx context.Context, f Filter) (*Page[CertificateS
 	return list[CertificateSummary](ctx, c, "/v1/certificates", f)
 }
 
+// AddDomain asks for a name. It may be repeated: the answer is then the domain as it is.
+func (c *Client) AddDomain(ctx context.Context, req DomainRequest) (*Domain, error) {
+	var d Domain
+	err := c.create(ctx, "/v1/domains", "", req, &d)
+	return &d, err
+}
+
+// Domains is a page of the domains that the filter selects.
+func (c *Client) Domains(ctx context.Context, f Filter) (*Page[Domain], error) {
+	return list[Domain](ctx, c, "/v1/domains", f)
+}
+
+// Domain reads a domain; app says whose, where several apps want the name, and may be empty.
+func (c *Client) Domain(ctx context.Context, name, app string) (*Domain, error) {
+	var d Domain
+	err := c.read(ctx, domainPath(name), ofApp(app), &d)
+	return &d, err
+}
+
+// RemoveDomain gives a domain up.
+func (c *Client) RemoveDomain(ctx context.Context, name, app string) error {
+	path := domainPath(name)
+	if query := ofApp(app); query != nil {
+		path += "?" + query.Encode()
+	}
+	_, err := c.do(ctx, http.MethodDelete, path, nil, nil)
+	return err
+}
+
+// VerifyDomain has the proof of a domain looked for.
+func (c *Client) VerifyDomain(ctx context.Context, name string, req VerifyRequest) (*Domain, error) {
+	return c.decideDomain(ctx, name, "verify", req)
+}
+
+// ApproveDomain says yes to a domain.
+func (c *Client) ApproveDomain(ctx context.Context, name string, req ApproveRequest) (*Domain, error) {
+	return c.decideDomain(ctx, name, "approve", req)
+}
+
+// RejectDomain says no to a domain.
+func (c *Client) RejectDomain(ctx context.Context, name string, req RejectRequest) (*Domain, error) {
+	return c.decideDomain(ctx, name, "reject", req)
+}
+
+// TransferDomain gives a domain to another app.
+func (c *Client) TransferDomain(ctx context.Context, name string, req TransferRequest) (*Domain, error) {
+	return c.decideDomain(ctx, name, "transfer", req)
+}
+
+// ResolveDomain ends a conflict over a domain in favour of an app.
+func (c *Client) ResolveDomain(ctx context.Context, name string, req TransferRequest) (*Domain, error) {
+	return c.decideDomain(ctx, name, "resolve", req)
+}
+
+func (c *Client) decideDomain(ctx context.Context, name, verb string, req any) (*Domain, error) {
+	var d Domain
+	err := c.create(ctx, domainPath(name)+"/"+verb, "", req, &d)
+	return &d, err
+}
+
+// RevokeOthers revokes the certificates for a domain that other apps have than the one that has the domain, at most 1000 at a time.
+func (c *Client) RevokeOthers(ctx context.Context, name string) ([]CertificateSummary, error) {
+	var page Page[CertificateSummary]
+	err := c.send(ctx, http.MethodPost, domainPath(name)+"/revoke-others", nil, nil, &page)
+	return page.Items, err
+}
+
 // CreateApp makes an app.
 func (c *Client) CreateApp(ctx context.Context, req AppRequest) (*App, error) {
 	var app App
@@ -165,6 +232,15 @@ func (c *Client) CAFile(ctx context.Context, name string) ([]byte, error) {
 }
 
 func certificatePath(serial string) string { return "/v1/certificates/" + url.PathEscape(serial) }
+
+func domainPath(name string) string { return "/v1/domains/" + url.PathEscape(name) }
+
+func ofApp(app string) url.Values {
+	if app == "" {
+		return nil
+	}
+	return url.Values{"app": {app}}
+}
 
 func appPath(id string) string { return "/v1/apps/" + url.PathEscape(id) }
 

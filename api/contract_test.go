@@ -41,6 +41,8 @@ func TestWireTypes(t *testing.T) {
 		"IssueRequest": api.IssueRequest{}, "RenewRequest": api.RenewRequest{}, "RevokeRequest": api.RevokeRequest{},
 		"CertificateSummary": api.CertificateSummary{}, "Certificate": api.Certificate{},
 		"AppRequest": api.AppRequest{}, "AppChange": api.AppChange{}, "App": api.App{},
+		"DomainRequest": api.DomainRequest{}, "VerifyRequest": api.VerifyRequest{}, "ApproveRequest": api.ApproveRequest{},
+		"RejectRequest": api.RejectRequest{}, "TransferRequest": api.TransferRequest{}, "Domain": api.Domain{}, "Challenge": api.Challenge{},
 		"AppTokenRequest": api.AppTokenRequest{}, "TokenRequest": api.TokenRequest{}, "Token": api.Token{},
 		"Event": api.Event{}, "Profile": api.Profile{}, "Authority": api.Authority{}, "Principal": api.Principal{},
 		"ProblemKind": api.ProblemKind{}, "Problem": api.Problem{},
@@ -102,6 +104,8 @@ func TestVocabulary(t *testing.T) {
 	require.Equal(t, texts(ca.Statuses()), words("Status"))
 	require.Equal(t, texts(ca.Roles()), words("Role"))
 	require.Equal(t, texts(ca.DomainPolicies()), words("Policy"))
+	require.Equal(t, texts(ca.DomainStates()), words("DomainState"))
+	require.Equal(t, texts(ca.ProofMethods()), words("ProofMethod"))
 	require.ElementsMatch(t, texts(pki.KeyTypes()), words("KeyType"))
 	require.Equal(t, texts(pki.LeafReasons()), words("Reason"))
 	require.Equal(t, []string{string(ca.OutcomeDone), string(ca.OutcomeRefused)}, words("Outcome"))
@@ -176,7 +180,7 @@ func TestExamples(t *testing.T) {
 			sent++
 		}
 	}
-	require.Equal(t, 8, sent)
+	require.Equal(t, 14, sent)
 }
 
 func TestPublicPages(t *testing.T) {

@@ -40,6 +40,16 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"GET /v1/certificates/{serial}":         {"", [7]int{401, 401, 404, 200, 200, 200, 200}},
 		"POST /v1/certificates/{serial}/revoke": {`{"reason":"superseded"}`, [7]int{401, 401, 404, 200, 403, 200, 200}},
 		"POST /v1/certificates/{serial}/renew":  {"", [7]int{401, 401, 404, 201, 403, 201, 201}},
+		"POST /v1/domains":                      {`{"domain":"new.example.com","app":"demo"}`, [7]int{401, 401, 404, 201, 403, 200, 200}},
+		"GET /v1/domains":                       {"", [7]int{401, 401, 200, 200, 200, 200, 200}},
+		"GET /v1/domains/{name}":                {"", [7]int{401, 401, 404, 200, 200, 200, 200}},
+		"DELETE /v1/domains/{name}":             {"", [7]int{401, 401, 404, 204, 403, 204, 204}},
+		"POST /v1/domains/{name}/verify":        {"", [7]int{401, 401, 404, 200, 403, 200, 200}},
+		"POST /v1/domains/{name}/approve":       {"", [7]int{401, 401, 403, 403, 403, 200, 200}},
+		"POST /v1/domains/{name}/reject":        {`{"reason":"no"}`, [7]int{401, 401, 403, 403, 403, 200, 200}},
+		"POST /v1/domains/{name}/transfer":      {`{"to":"other"}`, [7]int{401, 401, 403, 403, 403, 200, 200}},
+		"POST /v1/domains/{name}/resolve":       {`{"to":"demo"}`, [7]int{401, 401, 403, 200, 403, 200, 200}},
+		"POST /v1/domains/{name}/revoke-others": {"", [7]int{401, 401, 404, 200, 403, 200, 200}},
 		"POST /v1/apps":                         {`{"name":"new"}`, [7]int{401, 401, 403, 403, 403, 201, 201}},
 		"GET /v1/apps":                          {"", [7]int{401, 401, 403, 403, 200, 200, 200}},
 		"GET /v1/apps/{id}":                     {"", [7]int{401, 401, 404, 200, 200, 200, 200}},
@@ -74,7 +84,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		for i, who := range people {
 			before := w.recorded()
 			target := w.fill(path)
-			before["certificates"], before["tokens"] = w.recorded()["certificates"], w.recorded()["tokens"]
+			before["certificates"], before["tokens"], before["domains"] = w.recorded()["certificates"], w.recorded()["tokens"], w.recorded()["domains"]
 			got := w.ask(who, method, target, row.body)
 			require.Equal(t, row.want[i], got.StatusCode, "%s as %s: %s", route, who, got.body)
 			if got.StatusCode >= 400 {
@@ -99,7 +109,29 @@ func (w *world) fill(path string) string {
 		require.NoError(w.t, err)
 		path = strings.Replace(path, "{id}", token.ID, 1)
 	}
+	if strings.Contains(path, "{name}") {
+		rival := strings.HasSuffix(path, "/resolve")
+		path = strings.Replace(path, "{name}", w.ownDomain("www.example.com", rival), 1)
+	}
 	return strings.NewReplacer("{id}", "demo", "{kind}", "invalid", "{part}", "swagger-ui.css").Replace(path)
+}
+
+// ownDomain makes a name that the app "demo" has, and, if there is to be a rival, the app "other" has proven as well.
+func (w *world) ownDomain(name string, rival bool) string {
+	w.t.Helper()
+	for _, app := range []string{"demo", "other"} {
+		_ = w.as("admin").RemoveDomain(w.t.Context(), name, app) // there may be none
+	}
+	for _, app := range []string{"demo", "other"} {
+		if app == "other" && !rival {
+			continue
+		}
+		_, err := w.as("admin").AddDomain(w.t.Context(), api.DomainRequest{Domain: name, App: app})
+		require.NoError(w.t, err)
+		_, err = w.as("admin").VerifyDomain(w.t.Context(), name, api.VerifyRequest{App: app})
+		require.NoError(w.t, err)
+	}
+	return name
 }
 
 // TestObjectsOfOthers asks for every object of one app with the token of another: all answers are the same as for what is not there.

@@ -92,6 +92,75 @@ type App struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
+// DomainRequest asks for a name.
+type DomainRequest struct {
+	Domain string `json:"domain" max:"1024"`         // "www.example.com", "*.example.com", an address
+	App    string `json:"app,omitempty" max:"64"`    // the developer's own when empty
+	Method string `json:"method,omitempty" max:"64"` // "http-01", or "dns-01" for a wildcard, when empty
+}
+
+// VerifyRequest asks to look for the proof of a name.
+type VerifyRequest struct {
+	App    string `json:"app,omitempty" max:"64"`
+	Method string `json:"method,omitempty" max:"64"` // the domain's when empty
+}
+
+// ApproveRequest is an operator's yes to a domain.
+type ApproveRequest struct {
+	App      string `json:"app,omitempty" max:"64"` // whose, where several apps want the name
+	Reason   string `json:"reason,omitempty" max:"500"`
+	Wildcard bool   `json:"wildcard,omitempty"` // what lies one level below as well
+}
+
+// RejectRequest is an operator's no to a domain.
+type RejectRequest struct {
+	App    string `json:"app,omitempty" max:"64"`
+	Reason string `json:"reason" max:"500"` // the developer sees it
+}
+
+// TransferRequest gives a name to an app.
+type TransferRequest struct {
+	To string `json:"to" max:"64"`
+}
+
+// Domain is an app's claim on a name.
+type Domain struct {
+	Domain       string     `json:"domain"`
+	App          string     `json:"app"`
+	State        string     `json:"state"`    // "pending", "awaiting-approval", "valid", "conflict", "suspended", "rejected"
+	Wildcard     bool       `json:"wildcard"` // wanted, or, of a valid one, covered
+	Method       string     `json:"method"`
+	ProvenBy     string     `json:"proven_by,omitempty"`
+	ProvenAt     *time.Time `json:"proven_at,omitempty"`
+	ExpiresAt    *time.Time `json:"expires_at,omitempty"` // of the proof; nil: it does not lapse by itself
+	CheckedAt    *time.Time `json:"checked_at,omitempty"`
+	Failure      string     `json:"failure,omitempty"` // of the last check
+	FailingSince *time.Time `json:"failing_since,omitempty"`
+	Flag         string     `json:"flag,omitempty"` // why an operator decides although a proof would be enough
+	DecidedAt    *time.Time `json:"decided_at,omitempty"`
+	DecidedBy    string     `json:"decided_by,omitempty"`
+	Decision     string     `json:"decision,omitempty"`
+	CreatedAt    time.Time  `json:"created_at"`
+	CreatedBy    string     `json:"created_by"`
+	NextStep     string     `json:"next_step"` // for a person
+
+	// Not in lists.
+	Challenges         []Challenge `json:"challenges,omitempty"`          // the ways to prove it, the chosen one first
+	ContestedBy        []string    `json:"contested_by,omitempty"`        // the apps that have proven the name as well
+	OthersCertificates []string    `json:"others_certificates,omitempty"` // serials of valid certificates for the name that other apps have
+}
+
+// Challenge is a way to prove a name.
+type Challenge struct {
+	Method           string `json:"method"`
+	Token            string `json:"token,omitempty"`
+	KeyAuthorization string `json:"key_authorization,omitempty"`
+	URL              string `json:"url,omitempty"`          // http-01: what shows the key authorization
+	RecordName       string `json:"record_name,omitempty"`  // DNS: of a TXT record
+	RecordValue      string `json:"record_value,omitempty"` //
+	Instructions     string `json:"instructions"`           // lines, for a person
+}
+
 // AppTokenRequest makes a developer's token.
 type AppTokenRequest struct {
 	Name          string `json:"name" max:"100"`

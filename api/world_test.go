@@ -65,6 +65,7 @@ type worldOptions struct {
 	names     ca.NamePolicy
 	profiles  []issuer.Profile
 	resting   bool
+	rules     ca.DomainRules
 }
 
 func newWorld(t testing.TB, change ...func(*worldOptions)) *world {
@@ -74,6 +75,7 @@ func newWorld(t testing.TB, change ...func(*worldOptions)) *world {
 		hierarchy: ca.HierarchyDirect,
 		limits:    web.Limits{Address: web.Rate{PerSecond: -1}, Failures: web.Rate{PerSecond: -1}, Token: web.Rate{PerSecond: -1}},
 		profiles:  issuer.DefaultProfiles(),
+		rules:     ca.DomainRules{Prove: proves},
 	}
 	for _, f := range change {
 		f(&o)
@@ -114,8 +116,22 @@ func (w *world) makeCA(o worldOptions) {
 		return w.keys[strings.TrimPrefix(ref, "memory:")], nil
 	})
 	require.NoError(w.t, err)
-	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Names: o.names, Now: w.clock})
+	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Names: o.names, Domains: o.rules, Now: w.clock})
 	require.NoError(w.t, err)
+}
+
+// proves finds every proof in place, unless the name says what is wrong: "proof-dns.example.com".
+func proves(_ context.Context, _ ca.Method, n pki.Name, _, _ string) error {
+	kind, _, _ := strings.Cut(n.Base().String(), ".")
+	if strings.HasPrefix(kind, "proof-") {
+		return &ca.Error{Kind: ca.Kind(kind), Detail: "The proof of " + n.String() + " is not there; put it there."}
+	}
+	return nil
+}
+
+// forbidden is the CAA of an owner who wants no certificate from here.
+func forbidden(_ context.Context, n pki.Name, _ []string, _ ca.Method) error {
+	return &ca.Error{Kind: ca.KindCAA, Detail: "CAA at " + n.String() + " forbids it; publish another record."}
 }
 
 // people makes the apps "demo" and "other" and a token for everyone.
@@ -221,7 +237,9 @@ func (w *world) recorded() map[string]int {
 	require.NoError(w.t, err)
 	apps, err := w.store.ListApps(ctx, "", 100_000)
 	require.NoError(w.t, err)
-	count := map[string]int{"certificates": len(certificates.Items), "apps": len(apps)}
+	domains, err := w.store.ListDomains(ctx, ca.DomainQuery{Limit: 100_000})
+	require.NoError(w.t, err)
+	count := map[string]int{"certificates": len(certificates.Items), "apps": len(apps), "domains": len(domains)}
 	for _, app := range append(apps, ca.App{}) {
 		tokens, err := w.store.ListTokens(ctx, app.ID, "", 100_000)
 		require.NoError(w.t, err)

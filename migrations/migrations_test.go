@@ -25,7 +25,7 @@ func TestTwins(t *testing.T) {
 		name := strings.TrimPrefix(path, "postgres/")
 		require.Equal(t, "sqlite/"+name, lite[i])
 		require.Regexp(t, `^\d{6}_[a-z_]+\.(up|down)\.sql$`, name)
-		require.Equal(t, statements(t, path, strings.NewReplacer("BYTEA", "BLOB", "TIMESTAMPTZ", "INTEGER", "BOOLEAN", "INTEGER", `COLLATE "C"`, "")),
+		require.Equal(t, statements(t, path, strings.NewReplacer("BYTEA", "BLOB", "TIMESTAMPTZ", "INTEGER", "BIGINT", "INTEGER", "BOOLEAN", "INTEGER", `COLLATE "C"`, "")),
 			statements(t, lite[i], strings.NewReplacer(", WITHOUT ROWID", "", ") STRICT", ")")), name)
 	}
 }

@@ -9,12 +9,19 @@ type DomainPolicy string
 
 // The policies.
 const (
-	PolicyOpen DomainPolicy = "open" // any name that this CA certifies at all
-	PolicyList DomainPolicy = "list" // only names on the app's allow-list
+	PolicyOpen    DomainPolicy = "open"    // any name that this CA certifies at all
+	PolicyProve   DomainPolicy = "prove"   // names that the app has proven to control, and those on its allow-list
+	PolicyApprove DomainPolicy = "approve" // names that an operator has approved, and those on its allow-list
+	PolicyList    DomainPolicy = "list"    // only names on the app's allow-list
 )
 
 // DomainPolicies lists every policy.
-func DomainPolicies() []DomainPolicy { return []DomainPolicy{PolicyOpen, PolicyList} }
+func DomainPolicies() []DomainPolicy {
+	return []DomainPolicy{PolicyOpen, PolicyProve, PolicyApprove, PolicyList}
+}
+
+// asksForProof tells whether names beyond the allow-list come to the app by claims (Domain).
+func (p DomainPolicy) asksForProof() bool { return p == PolicyProve || p == PolicyApprove }
 
 // App is a developer's application: the owner of domains and certificates.
 type App struct {
@@ -23,7 +30,7 @@ type App struct {
 
 	Policy DomainPolicy
 
-	// Allowed is the allow-list of PolicyList. "example.com" allows that name alone, "*.example.com" that wildcard, ".example.com" every name
+	// Allowed is the allow-list: an operator's word that needs no proof. "example.com" allows that name alone, "*.example.com" that wildcard, ".example.com" every name
 	// below it, wildcards included. Addresses stand for themselves.
 	Allowed []string
 

@@ -17,7 +17,7 @@ import (
 type NewApp struct {
 	ID             string       // see App; made up when empty
 	Name           string       // the ID when empty
-	Policy         DomainPolicy // PolicyList when empty: an app that nobody thought about may have nothing
+	Policy         DomainPolicy // that of Config.Domains when empty
 	Allowed        []string
 	IdempotencyKey string
 }
@@ -62,7 +62,7 @@ func (c *CA) createApp(ctx context.Context, p Principal, req NewApp, act Act) (_
 		app.Name = app.ID
 	}
 	if app.Policy == "" {
-		app.Policy = PolicyList
+		app.Policy = c.rules.Policy
 	}
 	if app.Allowed, err = parseAllowed(req.Allowed); err != nil {
 		return App{}, false, err
@@ -164,7 +164,6 @@ func (c *CA) ListApps(ctx context.Context, p Principal, after string, limit int)
 
 // ChangeApp changes an app. Two changes at once do not overwrite each other: the later one is made on top of the earlier.
 func (c *CA) ChangeApp(ctx context.Context, p Principal, id string, change AppChange) (App, error) {
-	const tries = 10 // against others who change the same app
 	for range tries {
 		app, act, err := c.app(ctx, p, ActChangeApp, id)
 		if err != nil {

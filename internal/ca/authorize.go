@@ -47,8 +47,12 @@ func (c *CA) refused(ctx context.Context, act Act, e *Error) error {
 	return e
 }
 
-// answer is how a verb ends: a refusal leaves its event first, a fault goes through.
+// answer is how a verb ends: a refusal leaves its event first, unless it has left it, a fault goes through.
 func (c *CA) answer(ctx context.Context, act Act, err error) error {
+	var recorded *told
+	if errors.As(err, &recorded) {
+		return recorded.refusal
+	}
 	var refusal *Error
 	if errors.As(err, &refusal) {
 		return c.refused(ctx, act, refusal)

@@ -37,6 +37,9 @@ type Config struct {
 	// Names is the operator's policy on names, beyond what each app is allowed.
 	Names NamePolicy
 
+	// Domains say how apps come to names.
+	Domains DomainRules
+
 	// KeyMakers bounds the RSA keys that are made at once, so that a burst of RSA-4096 (0.7 s of one core each) cannot starve the rest.
 	// Zero means half of the processors, at least one.
 	KeyMakers int
@@ -59,7 +62,9 @@ type CA struct {
 	byProfile map[string]*issuer.Issuer
 	ownKeys   map[[32]byte]string // SHA-256 of the SubjectPublicKeyInfo of each authority, to its name
 	names     NamePolicy
+	rules     DomainRules
 	keyMakers chan struct{}
+	probes    chan struct{} // bounds what is asked of strangers' servers at once
 	observe   func(profile string) (ended func(Result))
 	now       func() time.Time
 	log       *slog.Logger
@@ -73,6 +78,8 @@ func New(cfg Config) (*CA, error) {
 		byProfile: make(map[string]*issuer.Issuer),
 		ownKeys:   make(map[[32]byte]string),
 		names:     cfg.Names,
+		rules:     cfg.Domains.withDefaults(),
+		probes:    make(chan struct{}, 64),
 		observe:   cfg.Observe,
 		now:       cfg.Now,
 		log:       cmp.Or(cfg.Log, slog.Default()),

@@ -14,6 +14,12 @@ const (
 	KindMalformed       Kind = "malformed"       // the request cannot be understood
 	KindInvalid         Kind = "invalid"         // understood, but a field is out of its bounds
 	KindRejectedName    Kind = "rejected-name"   // a name that this CA, or this app's policy, does not certify
+	KindUnproven        Kind = "unproven"        // a name that the app could have, if it proved it or an operator approved it
+	KindProofReach      Kind = "proof-unreached" // the server where a proof should be cannot be reached
+	KindProofDNS        Kind = "proof-dns"       // the DNS gives no answer about a name
+	KindProofTLS        Kind = "proof-tls"       // no TLS with the server where a proof should be
+	KindProofWrong      Kind = "proof-missing"   // what is there is not the proof
+	KindCAA             Kind = "caa"             // the owner of a name forbids it to this CA
 	KindBadCSR          Kind = "bad-csr"         // the certificate signing request is unfit
 	KindBadKey          Kind = "bad-public-key"  // the public key is weak, blocked, or of a type the profile does not allow
 	KindBadReason       Kind = "bad-reason"      // a revocation reason that does not fit

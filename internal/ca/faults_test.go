@@ -2,8 +2,10 @@ package ca_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,7 +18,11 @@ import (
 // then, after the program was opened again, and after it went on.
 func TestStoreFails(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
-		f := newFixtureOn(t, url, ca.HierarchyDirect)
+		f, _ := proving(t, url, ca.PolicyProve, func(r *ca.DomainRules) {
+			r.ProofLife = 90 * time.Minute
+			r.Quotas = ca.Quotas{CertificatesPerWeek: 10_000, ProofsPerHour: 10_000}
+			r.Prove = func(context.Context, ca.Method, pki.Name, string, string) error { return nil }
+		})
 		for _, method := range storetest.Methods() {
 			for _, how := range []storetest.Fault{storetest.DidNotHappen, storetest.DidHappen} {
 				t.Run(method+" fails "+how.String(), func(t *testing.T) {
@@ -83,8 +89,20 @@ func (f *fixture) live() told {
 		result.secrets = nil
 	}
 
-	issued, err := f.Issue(ctx, developer, ca.IssueRequest{Domains: []string{"www.example.com"}})
+	_, _, err = f.AddDomain(ctx, developer, ca.NewDomain{Domain: "www.example.com"})
+	note(err)
+	_, err = f.VerifyDomain(ctx, developer, "www.example.com", "", "")
+	note(err)
+	f.clock.advance(time.Hour)
+	note(f.RecheckDomains(ctx))
+	_, err = f.ListDomains(ctx, auditor, ca.DomainQuery{})
+	note(err)
+
+	req := ca.IssueRequest{Domains: []string{"www.example.com"}, IdempotencyKey: rand.Text()}
+	issued, err := f.Issue(ctx, developer, req)
 	if note(err) {
+		_, err := f.Issue(ctx, developer, req)
+		note(err)
 		result.issued = append(result.issued, issued)
 		renewed, err := f.Renew(ctx, developer, issued.Certificate.Serial, ca.RenewRequest{})
 		if note(err) {
@@ -103,6 +121,7 @@ func (f *fixture) live() told {
 	_, err = f.ListAuthorities(ctx, auditor)
 	note(err)
 	note(f.Sweep(ctx))
+	note(f.RemoveDomain(ctx, developer, "www.example.com", ""))
 	return result
 }
 
@@ -138,6 +157,12 @@ func (f *fixture) requireInvariants(told told) {
 		s, err := pki.ParseSerial(serial)
 		require.NoError(f.t, err)
 		require.NotNil(f.t, stored[s], "no event of an issuance without its row")
+	}
+	claims, err := f.store.ListDomains(ctx, ca.DomainQuery{Limit: 1000})
+	require.NoError(f.t, err)
+	for _, d := range claims {
+		require.True(f.t, done[ca.ActAddDomain][d.Name.String()], "no claim without its event")
+		require.Equal(f.t, d.Holds, done[ca.ActVerifyDomain][d.Name.String()] && d.State == ca.DomainValid, "no name without the event of its proof")
 	}
 	for _, issued := range told.issued {
 		c := stored[issued.Certificate.Serial]

@@ -62,6 +62,7 @@ type fixture struct {
 	keys     map[string]crypto.Signer
 	profiles []issuer.Profile
 	names    ca.NamePolicy
+	rules    ca.DomainRules
 }
 
 // databases opens a fresh database of each kind.
@@ -114,7 +115,7 @@ func (f *fixture) load(s ca.Store) {
 		return nil, errors.New("no such key")
 	})
 	require.NoError(f.t, err)
-	f.CA, err = ca.New(ca.Config{Store: s, Issuers: issuers, Names: f.names, Now: f.clock.Now})
+	f.CA, err = ca.New(ca.Config{Store: s, Issuers: issuers, Names: f.names, Domains: f.rules, Now: f.clock.Now})
 	require.NoError(f.t, err)
 }
 
@@ -188,4 +189,8 @@ func csrOf(t testing.TB, template x509.CertificateRequest, key crypto.Signer) []
 	der, err := x509.CreateCertificateRequest(rand.Reader, &template, key)
 	require.NoError(t, err)
 	return der
+}
+
+func certificateRequest(names ...string) x509.CertificateRequest {
+	return x509.CertificateRequest{DNSNames: names}
 }

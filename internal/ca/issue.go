@@ -38,6 +38,9 @@ type IssueRequest struct {
 	// IdempotencyKey makes a repetition of this request find the first one's certificate; empty for none.
 	IdempotencyKey string
 
+	// Account is the URI of an ACME account that asks, by which CAA records may call the applicant; empty for none.
+	Account string
+
 	// replaces is the certificate that Renew renews.
 	replaces pki.Serial
 }
@@ -107,7 +110,7 @@ func resultOf(issued *Issued, err error) Result {
 }
 
 func (c *CA) issue(ctx context.Context, now time.Time, p Principal, req IssueRequest, act Act) (*Issued, error) {
-	o, err := c.order(ctx, req)
+	o, err := c.order(ctx, now, req)
 	if err != nil {
 		return nil, err
 	}
@@ -139,11 +142,17 @@ func (c *CA) issue(ctx context.Context, now time.Time, p Principal, req IssueReq
 		act.Claim = claim
 	}
 
+	quotas := c.rules.Quotas.forCertificate(record.App, record.Names)
+	if err := c.take(ctx, now, quotas); err != nil {
+		return nil, err
+	}
+
 	// From here on the request is carried through, even if nobody waits for it any more.
 	ctx = context.WithoutCancel(ctx)
 	var claimed *ClaimedError
 	switch err := c.store.RecordCertificate(ctx, record, act); {
 	case errors.As(err, &claimed):
+		c.giveBack(ctx, quotas)
 		return c.replay(ctx, claimed.Earlier, *claim)
 	case err != nil:
 		return nil, fmt.Errorf("recording the certificate %s: %w", record.Serial, err)

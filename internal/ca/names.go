@@ -45,7 +45,7 @@ func under(n pki.Name, suffix string) bool {
 	return s == suffix || strings.HasSuffix(s, "."+suffix)
 }
 
-// allows tells whether an app's own policy lets it have a name.
+// allows tells whether an operator's word lets an app have a name without proof: its policy, or its allow-list.
 func (a *App) allows(n pki.Name) bool {
 	if a.Policy == PolicyOpen {
 		return true
@@ -58,15 +58,19 @@ func (a *App) allows(n pki.Name) bool {
 	})
 }
 
+func notListed(n pki.Name, app *App, field string) *Error {
+	return refuse(KindRejectedName, field, "%s is not on the allow-list of the app %s: ask an operator to add it.", n, app.ID)
+}
+
 // parseNames reads and checks the names of a request: every one of them, each on its own, all faults at once. app is nil for the
-// platform's own certificates, whose names need not be public: they name the caller, not a host on the internet.
-func (c *CA) parseNames(inputs []string, pointer func(i int) string, profile issuer.Profile, app *App) ([]pki.Name, error) {
+// platform's own certificates, whose names need not be public: they name the caller, not a host on the internet. pointers say where in the
+// request each name stands.
+func (c *CA) parseNames(inputs []string, pointer func(i int) string, profile issuer.Profile, app *App) (names []pki.Name, pointers []string, err error) {
 	if len(inputs) > profile.MaxNames {
-		return nil, refuse(KindRejectedName, "/domains", "%d names are more than the %d that one certificate of profile %s may carry: split the request.",
+		return nil, nil, refuse(KindRejectedName, "/domains", "%d names are more than the %d that one certificate of profile %s may carry: split the request.",
 			len(inputs), profile.MaxNames, profile.Name)
 	}
 	var (
-		names    []pki.Name
 		faults   []Fault
 		rejected = func(i int, err error) { faults = append(faults, Fault{Field: pointer(i), Detail: sentence(err)}) }
 	)
@@ -88,17 +92,17 @@ func (c *CA) parseNames(inputs []string, pointer func(i int) string, profile iss
 				rejected(i, err)
 				continue
 			}
-			if !app.allows(n) {
-				rejected(i, fmt.Errorf("%s is not on the allow-list of the app %s: ask an operator to add it", n, app.ID))
+			if app.Policy == PolicyList && !app.allows(n) {
+				rejected(i, notListed(n, app, ""))
 				continue
 			}
 		}
 		if !slices.Contains(names, n) {
-			names = append(names, n)
+			names, pointers = append(names, n), append(pointers, pointer(i))
 		}
 	}
 	if len(faults) > 0 {
-		return nil, &Error{Kind: KindRejectedName, Field: faults[0].Field, Detail: faults[0].Detail, Faults: faults}
+		return nil, nil, &Error{Kind: KindRejectedName, Field: faults[0].Field, Detail: faults[0].Detail, Faults: faults}
 	}
-	return names, nil
+	return names, pointers, nil
 }

@@ -21,6 +21,8 @@ type order struct {
 	profile  issuer.Profile
 	app      *App
 	names    []pki.Name
+	pointers []string // where in the request each name stands
+	account  string
 	csr      *pki.CSR
 	keyType  pki.KeyType
 	validity time.Duration // as wished; zero: the profile's default
@@ -31,8 +33,8 @@ type order struct {
 func isPlatforms(p issuer.Profile) bool { return p.EKU == x509.ExtKeyUsageClientAuth }
 
 // order reads a request against its profile, its app and the policies.
-func (c *CA) order(ctx context.Context, req IssueRequest) (*order, error) {
-	o := &order{replaces: req.replaces}
+func (c *CA) order(ctx context.Context, now time.Time, req IssueRequest) (*order, error) {
+	o := &order{replaces: req.replaces, account: req.Account}
 	var known bool
 	if o.by, known = c.byProfile[req.Profile]; !known {
 		return nil, refuse(KindInvalid, "/profile", "No authority here issues the profile %q: use one of %s.", req.Profile,
@@ -52,7 +54,10 @@ func (c *CA) order(ctx context.Context, req IssueRequest) (*order, error) {
 	if err := c.orderNames(o, req); err != nil {
 		return nil, err
 	}
-	return o, o.readValidity(req)
+	if err := o.readValidity(req); err != nil {
+		return nil, err
+	}
+	return o, c.checkControl(ctx, now, o)
 }
 
 func (c *CA) orderApp(ctx context.Context, o *order, req IssueRequest) error {
@@ -62,20 +67,9 @@ func (c *CA) orderApp(ctx context.Context, o *order, req IssueRequest) error {
 		}
 		return nil
 	}
-	if req.App == "" {
-		return refuse(KindInvalid, "/app", "Say whose certificate it is: give \"app\", the ID of the app.")
-	}
-	app, err := c.store.App(ctx, req.App)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return refuse(KindInvalid, "/app", "There is no app %q: create it first (POST /v1/apps, or 'imca app create').", req.App)
-	case err != nil:
-		return fmt.Errorf("reading the app %s: %w", req.App, err)
-	case app.Suspended:
-		return refuse(KindForbidden, "/app", "The app %s is suspended: ask an operator why.", app.ID)
-	}
-	o.app = &app
-	return nil
+	app, err := c.appOf(ctx, req.App)
+	o.app = app
+	return err
 }
 
 // orderKey settles the key: the one of a CSR, or the type of one to make.
@@ -129,7 +123,7 @@ func (c *CA) orderNames(o *order, req IssueRequest) (err error) {
 	if len(inputs) == 0 {
 		return refuse(KindInvalid, "/domains", "Say which names the certificate is for: \"domains\": [\"www.example.com\"].")
 	}
-	if o.names, err = c.parseNames(inputs, pointer, o.profile, o.app); err != nil || o.csr == nil {
+	if o.names, o.pointers, err = c.parseNames(inputs, pointer, o.profile, o.app); err != nil || o.csr == nil {
 		return err
 	}
 	for _, n := range o.csr.Names {

@@ -62,18 +62,35 @@ const (
 	ActCreateToken     Action = "token.create"
 	ActRevokeToken     Action = "token.revoke"
 	ActExamine         Action = "doctor"
+
+	ActAddDomain      Action = "domain.add"
+	ActReadDomain     Action = "domain.read"
+	ActVerifyDomain   Action = "domain.verify"
+	ActRemoveDomain   Action = "domain.remove"
+	ActApproveDomain  Action = "domain.approve"
+	ActRejectDomain   Action = "domain.reject"
+	ActTransferDomain Action = "domain.transfer"
+	ActResolveDomain  Action = "domain.resolve"
+	ActRevokeOthers   Action = "domain.revoke-others"
+
+	// What the CA does by itself.
+	ActRecheckDomain Action = "domain.recheck"
+	ActSuspendDomain Action = "domain.suspend"
 )
 
 // permissions is the whole of who may do what. A developer's apply to the objects of their own app alone (authorize sees to that).
 var permissions = map[Role][]Action{
-	RoleDeveloper: {ActIssueServer, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadApp},
+	RoleDeveloper: {ActIssueServer, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadApp,
+		ActAddDomain, ActReadDomain, ActVerifyDomain, ActRemoveDomain, ActResolveDomain, ActRevokeOthers},
 	RoleAuditor: {ActReadCertificate, ActReadProfiles, ActReadAuthorities, ActReadEvents, ActReadApp, ActListApps, ActReadTokens,
-		ActExamine},
+		ActExamine, ActReadDomain},
 	RoleOperator: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
-		ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken, ActRevokeToken, ActExamine},
+		ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken, ActRevokeToken, ActExamine, ActAddDomain, ActReadDomain,
+		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers},
 	RoleAdmin: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActCreateAuthority, ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken,
-		ActRevokeToken, ActExamine},
+		ActRevokeToken, ActExamine, ActAddDomain, ActReadDomain,
+		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers},
 }
 
 // May tells whether the role is given the action at all.

@@ -16,10 +16,11 @@ import (
 //
 // Times go in as UTC in microseconds and come out so. No method asks a clock. What a caller gives or gets is theirs: nothing is shared.
 //
-// Errors that callers act upon are ErrNotFound, ErrExists and ErrChanged (by errors.Is), and *ClaimedError (by errors.As); all others are faults.
+// Errors that callers act upon are ErrNotFound, ErrExists, ErrChanged and ErrFull (by errors.Is), and *ClaimedError (by errors.As); all others are faults.
 type Store interface {
 	Certificates
 	Apps
+	Domains
 	Tokens
 	Authorities
 	Events
@@ -64,6 +65,33 @@ type Apps interface {
 	ChangeApp(ctx context.Context, a App, act Act) error
 }
 
+// Domains keeps the apps' claims on names, and how much of their quotas they have used.
+type Domains interface {
+	// CreateDomain commits a new claim. ErrExists: the app has one on this name. ErrFull: it has that many open claims (Domain.Open).
+	CreateDomain(ctx context.Context, d Domain, most int, act Act) error
+	// Domain is an app's claim on a name. ErrNotFound: it has none.
+	Domain(ctx context.Context, app string, n pki.Name) (Domain, error)
+	// Domains are all claims on all of these names, in no order. Its answer is never older than the call.
+	Domains(ctx context.Context, names []pki.Name) ([]Domain, error)
+	ListDomains(ctx context.Context, q DomainQuery) ([]Domain, error)
+	// ChangeDomains removes and replaces claims whose Version is still the given one, and counts those that it keeps up; one of Version 0 is
+	// new. ErrChanged: one of them is not. ErrExists: one shall hold a name that another app holds. Then nothing was changed.
+	ChangeDomains(ctx context.Context, remove, keep []Domain, act Act) error
+	// DueDomains are claims whose DueAt has come, the longest overdue first.
+	DueDomains(ctx context.Context, now time.Time, limit int) ([]Domain, error)
+	// LeaseDomain puts off the DueAt of a claim, as a process does that is about to look at it. ErrChanged: another was faster. It is no
+	// change of the claim, and has no event.
+	LeaseDomain(ctx context.Context, d Domain, until time.Time) error
+
+	// TakeQuota counts one against each of the quotas, or, if one of them is full, none: full is its place, wait how long until it is not. wait is
+	// zero when all were counted.
+	TakeQuota(ctx context.Context, quotas []Quota, now time.Time) (full int, wait time.Duration, err error)
+	// GiveBackQuota undoes a TakeQuota.
+	GiveBackQuota(ctx context.Context, quotas []Quota) error
+	// ForgetQuotas removes what has come to rest before a time.
+	ForgetQuotas(ctx context.Context, before time.Time) error
+}
+
 // Tokens keeps the credentials, by the SHA-256 of what was handed out.
 type Tokens interface {
 	// CreateToken: *ClaimedError when the act's claim was made before. ErrNotFound: there is no such app.
@@ -103,6 +131,7 @@ var (
 	ErrNotFound = errors.New("no such record")
 	ErrExists   = errors.New("the record exists")
 	ErrChanged  = errors.New("the record is in another state")
+	ErrFull     = errors.New("there are as many records as there may be")
 )
 
 // ClaimedError says that an act's claim was made before, and by what.

@@ -5,10 +5,14 @@ import (
 	"fmt"
 )
 
-// Sweep forgets what has had its time: the idempotency keys older than ClaimLife. It is called now and then, by any number of servers.
+// Sweep forgets what has had its time: the idempotency keys older than ClaimLife, and quotas of which nothing is used. It is called now and then, by any number of servers.
 func (c *CA) Sweep(ctx context.Context) error {
-	if err := c.store.ForgetClaims(ctx, c.clock().Add(-ClaimLife)); err != nil {
+	now := c.clock()
+	if err := c.store.ForgetClaims(ctx, now.Add(-ClaimLife)); err != nil {
 		return fmt.Errorf("forgetting old idempotency keys: %w", err)
+	}
+	if err := c.store.ForgetQuotas(ctx, now); err != nil {
+		return fmt.Errorf("forgetting unused quotas: %w", err)
 	}
 	return nil
 }

@@ -45,6 +45,8 @@ func Methods() []string {
 	return []string{
 		"RecordCertificate", "CommitSignature", "Certificate", "ListCertificates", "RevokeCertificate", "RaiseRevocation",
 		"CreateApp", "App", "ListApps", "ChangeApp",
+		"CreateDomain", "Domain", "Domains", "ListDomains", "ChangeDomains", "DueDomains", "LeaseDomain",
+		"TakeQuota", "GiveBackQuota", "ForgetQuotas",
 		"CreateToken", "TokenByHash", "TouchToken", "ListTokens", "Token", "RevokeToken",
 		"CreateAuthorities", "ListAuthorities",
 		"RecordEvent", "ListEvents", "ForgetClaims",
@@ -145,6 +147,50 @@ func (f *Faults) ListApps(ctx context.Context, after string, limit int) ([]ca.Ap
 
 func (f *Faults) ChangeApp(ctx context.Context, a ca.App, act ca.Act) error {
 	return f.do("ChangeApp", func() error { return f.store.ChangeApp(ctx, a, act) })
+}
+
+func (f *Faults) CreateDomain(ctx context.Context, d ca.Domain, most int, act ca.Act) error {
+	return f.do("CreateDomain", func() error { return f.store.CreateDomain(ctx, d, most, act) })
+}
+
+func (f *Faults) Domain(ctx context.Context, app string, n pki.Name) (ca.Domain, error) {
+	return ask(f, "Domain", func() (ca.Domain, error) { return f.store.Domain(ctx, app, n) })
+}
+
+func (f *Faults) Domains(ctx context.Context, names []pki.Name) ([]ca.Domain, error) {
+	return ask(f, "Domains", func() ([]ca.Domain, error) { return f.store.Domains(ctx, names) })
+}
+
+func (f *Faults) ListDomains(ctx context.Context, q ca.DomainQuery) ([]ca.Domain, error) {
+	return ask(f, "ListDomains", func() ([]ca.Domain, error) { return f.store.ListDomains(ctx, q) })
+}
+
+func (f *Faults) ChangeDomains(ctx context.Context, remove, keep []ca.Domain, act ca.Act) error {
+	return f.do("ChangeDomains", func() error { return f.store.ChangeDomains(ctx, remove, keep, act) })
+}
+
+func (f *Faults) DueDomains(ctx context.Context, now time.Time, limit int) ([]ca.Domain, error) {
+	return ask(f, "DueDomains", func() ([]ca.Domain, error) { return f.store.DueDomains(ctx, now, limit) })
+}
+
+func (f *Faults) LeaseDomain(ctx context.Context, d ca.Domain, until time.Time) error {
+	return f.do("LeaseDomain", func() error { return f.store.LeaseDomain(ctx, d, until) })
+}
+
+func (f *Faults) TakeQuota(ctx context.Context, quotas []ca.Quota, now time.Time) (full int, wait time.Duration, err error) {
+	err = f.do("TakeQuota", func() (err error) {
+		full, wait, err = f.store.TakeQuota(ctx, quotas, now)
+		return err
+	})
+	return full, wait, err
+}
+
+func (f *Faults) GiveBackQuota(ctx context.Context, quotas []ca.Quota) error {
+	return f.do("GiveBackQuota", func() error { return f.store.GiveBackQuota(ctx, quotas) })
+}
+
+func (f *Faults) ForgetQuotas(ctx context.Context, before time.Time) error {
+	return f.do("ForgetQuotas", func() error { return f.store.ForgetQuotas(ctx, before) })
 }
 
 func (f *Faults) CreateToken(ctx context.Context, t ca.Token, act ca.Act) error {

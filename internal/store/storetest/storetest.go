@@ -33,6 +33,7 @@ func Run(t *testing.T, fresh func(t testing.TB) Database) {
 		{"certificates", certificateTests},
 		{"lists", listTests},
 		{"apps", appTests},
+		{"domains", domainTests},
 		{"tokens", tokenTests},
 		{"authorities", authorityTests},
 		{"events", eventTests},

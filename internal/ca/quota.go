@@ -1,0 +1,89 @@
+package ca
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/imca-project/imca/internal/pki"
+)
+
+// Quotas bound what an app may have and do. Zero means no bound, but for OpenClaims, where it means 1000.
+//
+// They are kept in the database, unlike the limits of internal/web: a quota is a promise about the whole installation (so many
+// certificates for this name in a week), it must survive a restart, and what it bounds costs a transaction anyway. Each is counted by the
+// generic cell rate algorithm in one number a scope, which a single statement judges and changes: so many at once, then one whenever a
+// share of the time has passed.
+type Quotas struct {
+	CertificatesPerWeek     int // of an app
+	CertificatesPerNameWeek int // of an app, for each name
+	OpenClaims              int // domains of an app that are neither proven nor rejected
+	ProofsPerHour           int // looks at proofs that an app may ask for
+}
+
+// Quota is one bound: Most within Per.
+type Quota struct {
+	Scope string // what is counted
+	Most  int
+	Per   time.Duration
+
+	what string // for the refusal
+}
+
+const week = 7 * 24 * time.Hour
+
+// forCertificate are the quotas that an issuance takes from.
+func (q Quotas) forCertificate(app string, names []pki.Name) []Quota {
+	var quotas []Quota
+	if q.CertificatesPerWeek > 0 {
+		quotas = append(quotas, Quota{"certificates " + app, q.CertificatesPerWeek, week, "certificates of the app " + app})
+	}
+	if q.CertificatesPerNameWeek > 0 {
+		for _, n := range names {
+			quotas = append(quotas, Quota{"certificates " + app + " " + n.String(), q.CertificatesPerNameWeek, week, "certificates for " + n.String()})
+		}
+	}
+	return quotas
+}
+
+func (q Quotas) forProof(app string) []Quota {
+	if q.ProofsPerHour == 0 {
+		return nil
+	}
+	return []Quota{{"proofs " + app, q.ProofsPerHour, time.Hour, "attempts of the app " + app + " to prove a name"}}
+}
+
+// take counts one against each of the quotas, or refuses and counts none.
+func (c *CA) take(ctx context.Context, now time.Time, quotas []Quota) error {
+	if len(quotas) == 0 {
+		return nil
+	}
+	full, wait, err := c.store.TakeQuota(ctx, quotas, now)
+	if err != nil {
+		return fmt.Errorf("counting against the quotas: %w", err)
+	}
+	if wait == 0 {
+		return nil
+	}
+	e := refuse(KindRateLimited, "", "%d %s in %s are the most: the next is possible in %s; ask an operator if you need more.",
+		quotas[full].Most, quotas[full].what, inWords(quotas[full].Per), wait.Round(time.Second))
+	e.RetryAfter = wait
+	return e
+}
+
+// giveBack undoes take for what was not used after all. Should it fail, the quota is a little smaller for a while.
+func (c *CA) giveBack(ctx context.Context, quotas []Quota) {
+	if len(quotas) == 0 {
+		return
+	}
+	if err := c.store.GiveBackQuota(ctx, quotas); err != nil {
+		c.log.WarnContext(ctx, "giving back to a quota", "error", err)
+	}
+}
+
+func inWords(d time.Duration) string {
+	if d == week {
+		return "a week"
+	}
+	return "an hour"
+}
