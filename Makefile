@@ -16,12 +16,14 @@ test: ## every test, with the real servers and PostgreSQL; installs what is miss
 check: ## lint and the tests that this machine can run as it is, in under three minutes
 	scripts/lint
 	go test ./...
+	@# What these read is not all in their own package, so go's cached verdict may be out of date.
+	go test -count=1 ./internal/layout ./deploy
 
 bench: ## measure issuance, search and status on both databases
 	scripts/bench
 
-image: ## build the container image imca:latest
-	docker build --build-arg VERSION=$(VERSION) --tag imca .
+image: ## build the container image imca:local, which docker-compose.yml runs
+	docker build --build-arg VERSION=$(VERSION) --tag imca:local .
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
