@@ -24,7 +24,7 @@ func (s *Store) CreateApp(ctx context.Context, a ca.App, act ca.Act) error {
 			return err
 		}
 		n, err := tx.exec(ctx, `INSERT INTO apps (`+appColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING`,
-			a.ID, a.Name, string(a.Policy), strings.Join(a.Allowed, " "), a.Suspended, micros(a.CreatedAt), a.Version)
+			a.ID, text(a.Name), string(a.Policy), strings.Join(a.Allowed, " "), a.Suspended, micros(a.CreatedAt), a.Version)
 		if err == nil && n == 0 {
 			err = ca.ErrExists
 		}
@@ -64,6 +64,6 @@ func (s *Store) ChangeApp(ctx context.Context, a ca.App, act ca.Act) error {
 			return err
 		}
 		return changedOne(tx.exec(ctx, `UPDATE apps SET name = $3, policy = $4, allowed = $5, suspended = $6, version = version + 1 WHERE id = $1 AND version = $2`,
-			a.ID, a.Version, a.Name, string(a.Policy), strings.Join(a.Allowed, " "), a.Suspended))
+			a.ID, a.Version, text(a.Name), string(a.Policy), strings.Join(a.Allowed, " "), a.Suspended))
 	})
 }

@@ -31,6 +31,12 @@ type database interface {
 	// a whole range to find the first page of it.
 	list(ctx context.Context, each func(row) error, text string, args ...any) error
 
+	// same is a condition that a column has one value in all rows of a list, which is ordered by that column first.
+	//
+	// PostgreSQL drops a column that equals one value from the order, and is then free to read an app's newest rows from the index of all rows, leaving out
+	// those of other apps: that looks cheaper as long as the app has something new, and reads everything if it has not. ANY it takes for many values.
+	same(column, value string) string
+
 	// find is query for each of the keys: the text ends in the column that they are looked up in.
 	find(ctx context.Context, each func(row) error, text string, keys []any) error
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -76,31 +77,46 @@ func eventRow(e ca.Event) ([]any, error) {
 	}, nil
 }
 
-// ListEvents implements ca.Store. Each of the filters has an index that ends in the ID; the most telling one is named first, for the planners to take
-// where they have no other preference.
+// ListEvents implements ca.Store.
 func (s *Store) ListEvents(ctx context.Context, q ca.EventQuery) (events []ca.Event, err error) {
-	var p conditions
-	p.equal("object", q.Object)
-	p.equal("app", q.App)
-	p.equal("actor", q.Actor)
-	p.equal("action", string(q.Action))
-	p.equal("outcome", string(q.Outcome))
-	if !q.After.IsZero() {
-		p.add("id >= ?", eventID(ca.FirstEventID(q.After)))
-	}
-	if !q.Before.IsZero() {
-		p.add("id < ?", eventID(ca.FirstEventID(q.Before)))
-	}
-	if q.Beyond != uuid.Nil {
-		p.add("id < ?", eventID(q.Beyond))
-	}
+	statement, args := eventStatement(s.db, q)
 	err = s.db.list(ctx, func(r row) error {
 		e, err := scanEvent(r)
 		events = append(events, e)
 		return err
-	}, `SELECT id, at, action, outcome, actor, role, token, address, request_id, COALESCE(app, ''), object, detail FROM events`+
-		p.where()+` ORDER BY id DESC LIMIT `+p.value(q.Limit), p.args...)
+	}, statement, args...)
 	return events, err
+}
+
+// eventStatement is the statement for a page of events. Each filter has an index that ends in the ID, whose order is that of time; of several
+// filters, the first one leads.
+func eventStatement(db database, q ca.EventQuery) (statement string, args []any) {
+	where := new(conditions)
+	r := reading{order: []string{"id"}, down: true}
+	for _, f := range []struct{ column, value string }{
+		{"object", q.Object}, {"app", q.App}, {"actor", q.Actor}, {"action", string(q.Action)}, {"outcome", string(q.Outcome)},
+	} {
+		switch {
+		case f.value == "":
+		case r.lead == "":
+			r.lead, r.common = f.column, text(f.value)
+		default:
+			where.add(f.column+" = ?", text(f.value))
+		}
+	}
+	if !q.After.IsZero() {
+		r.from = eventID(ca.FirstEventID(q.After))
+	}
+	before := ca.FirstEventID(q.Before)
+	if !q.Before.IsZero() {
+		r.to = eventID(before)
+	}
+	if q.Beyond != uuid.Nil && (r.to == nil || bytes.Compare(q.Beyond[:], before[:]) < 0) {
+		r.beyond = []any{eventID(q.Beyond)}
+	}
+	r.bound(where, db)
+	return `SELECT id, at, action, outcome, actor, role, token, address, request_id, COALESCE(app, ''), object, detail FROM events` +
+		where.where() + r.orderBy() + ` LIMIT ` + where.value(q.Limit), where.args
 }
 
 func eventID(id uuid.UUID) []byte { return id[:] }

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"time"
 )
 
 // group serves concurrent calls together: while the database works on some, those that come meanwhile collect, and share the next round. A call
@@ -99,6 +101,20 @@ func (g *group[Q, A]) next() []*call[Q, A] {
 		g.idle.Broadcast()
 	}
 	return round
+}
+
+// roundTime bounds the work for a round, whose callers may wait without a bound of their own.
+const roundTime = 30 * time.Second
+
+// inRound does the work for a round.
+func inRound(do func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), roundTime)
+	defer cancel()
+	err := do(ctx)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("the database has not answered for %s: %w", roundTime, err)
+	}
+	return err
 }
 
 // close refuses new calls and waits until those that were accepted are answered.

@@ -35,10 +35,7 @@ func (s *Store) RecordCertificate(ctx context.Context, c *ca.Certificate, act ca
 		return err
 	}
 	serial, created, app := bytes.Clone(c.Serial[:]), micros(c.CreatedAt), orNull(c.App)
-	w.rows[inCertificates] = [][]any{{
-		serial, c.Authority, c.Profile, string(c.Usage), app, text(c.RequestedBy), joinNames(c.Names), string(c.KeyType), bytes.Clone(c.SPKIHash[:]),
-		micros(c.NotBefore), micros(c.NotAfter), created, serialOrNull(c.Replaces), bytes.Clone(c.TBS),
-	}}
+	w.rows[inCertificates] = [][]any{certificateRecord(c)}
 	previous := ""
 	for _, key := range searchKeys(c.Names) {
 		w.rows[inNames] = append(w.rows[inNames], []any{key, created, serial, app, previous})
@@ -50,6 +47,14 @@ func (s *Store) RecordCertificate(ctx context.Context, c *ca.Certificate, act ca
 		return s.whyRefused(ctx, c.Serial, act.Claim, err)
 	}
 	return err
+}
+
+// certificateRecord is the row of a certificate.
+func certificateRecord(c *ca.Certificate) []any {
+	return []any{
+		bytes.Clone(c.Serial[:]), c.Authority, c.Profile, string(c.Usage), orNull(c.App), text(c.RequestedBy), joinNames(c.Names), string(c.KeyType),
+		bytes.Clone(c.SPKIHash[:]), micros(c.NotBefore), micros(c.NotAfter), micros(c.CreatedAt), serialOrNull(c.Replaces), bytes.Clone(c.TBS),
+	}
 }
 
 // whyRefused tells the reasons for which a constraint refuses a record from those that nobody foresaw.
@@ -103,9 +108,6 @@ func (w *write) tell(act ca.Act) error {
 	return nil
 }
 
-// roundTime bounds the work for a group: its callers may wait without a bound of their own.
-const roundTime = 30 * time.Second
-
 // commitGroup commits a round of writes together. When one of them breaks a constraint, the round is halved until that one is alone, so that
 // no other suffers for it.
 func (s *Store) commitGroup(round []*call[*write, struct{}]) {
@@ -125,9 +127,9 @@ func (s *Store) commit(round []*call[*write, struct{}]) error {
 	for i, c := range round {
 		writes[i] = c.question
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), roundTime)
-	defer cancel()
-	return s.retry(ctx, func() error { return s.db.commit(ctx, writes) })
+	return inRound(func(ctx context.Context) error {
+		return s.retry(ctx, func() error { return s.db.commit(ctx, writes) })
+	})
 }
 
 // searchKeys are the names as certificate_names has them, in its order.

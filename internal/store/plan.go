@@ -8,52 +8,52 @@ import (
 	"github.com/imca-project/imca/internal/ca"
 )
 
-// source is what a list of certificates is read from: a table with an index in the order of the list, led by the columns of the filter that
-// chose it. The tables are c certificates, n certificate_names, p pending, s signatures, r revocations; each source joins all of c, s and r, by
-// CROSS JOIN where SQLite shall keep to the order that is written.
+// source is what a list of certificates is read from: a table with an index in the order of the list. The tables are c certificates,
+// n certificate_names, p pending, s signatures, r revocations; each source joins all of c, s and r, by CROSS JOIN where SQLite shall keep to the
+// order that is written.
 type source struct {
 	tables string
-	joined string // the conditions of the cross joins
-	order  []string
+	joined string                          // the conditions of the cross joins
+	order  []string                        // nil for one row
 	down   bool                            // the greatest first
+	leads  []string                        // columns that other indexes of the table have before the same order
 	at     func(*ca.Certificate) time.Time // the time in the order
-	status ca.Status                       // that all of its rows have; empty: they have any
+	status ca.Status                       // that of all rows; empty: they have any
 
 	// The columns to hold other filters against: the source's own where it has them.
 	app, created, expiry string
 }
 
 var (
-	// byCreation is good for each filter by equality on c with an index that ends in (created_at, serial).
 	byCreation = source{
 		tables: `certificates c LEFT JOIN signatures s ON s.serial = c.serial LEFT JOIN revocations r ON r.serial = c.serial`,
-		order:  []string{"c.created_at", "c.serial"}, down: true, at: createdAt,
+		order:  []string{"c.created_at", "c.serial"}, down: true, leads: []string{"c.app", "c.profile", "c.authority"}, at: createdAt,
 		app: "c.app", created: "c.created_at", expiry: "c.not_after",
 	}
 	byExpiry = source{
 		tables: byCreation.tables,
-		order:  []string{"c.not_after", "c.serial"}, at: notAfter,
+		order:  []string{"c.not_after", "c.serial"}, leads: []string{"c.app"}, at: notAfter,
 		app: "c.app", created: "c.created_at", expiry: "c.not_after",
 	}
 	byLiveExpiry = source{
 		tables: `signatures s CROSS JOIN certificates c LEFT JOIN revocations r ON r.serial = s.serial`,
 		joined: `c.serial = s.serial`,
-		order:  []string{"s.not_after", "s.serial"}, at: notAfter,
+		order:  []string{"s.not_after", "s.serial"}, leads: []string{"s.app"}, at: notAfter,
 		app: "s.app", created: "c.created_at", expiry: "s.not_after",
 	}
 	byFingerprint = source{
 		tables: byLiveExpiry.tables,
 		joined: `c.serial = s.serial`,
-		order:  []string{"s.fingerprint"}, at: createdAt, // of one row
-		app: "s.app", created: "c.created_at", expiry: "s.not_after",
+		at:     createdAt,
+		app:    "s.app", created: "c.created_at", expiry: "s.not_after",
 	}
 	byRevocation = source{
 		tables: `revocations r CROSS JOIN certificates c LEFT JOIN signatures s ON s.serial = r.serial`,
 		joined: `c.serial = r.serial`,
-		order:  []string{"r.revoked_at", "r.serial"}, down: true, at: revokedAt, status: ca.StatusRevoked,
+		order:  []string{"r.revoked_at", "r.serial"}, down: true, leads: []string{"r.app"}, at: revokedAt, status: ca.StatusRevoked,
 		app: "r.app", created: "c.created_at", expiry: "r.not_after",
 	}
-	byPending = source{
+	byPending = source{ // short, so that it needs no index by app
 		tables: `pending p CROSS JOIN certificates c LEFT JOIN signatures s ON s.serial = p.serial LEFT JOIN revocations r ON r.serial = p.serial`,
 		joined: `c.serial = p.serial`,
 		order:  []string{"p.created_at", "p.serial"}, down: true, at: createdAt, status: ca.StatusPending,
@@ -68,7 +68,7 @@ var (
 	bySuffix = source{
 		tables: byDomain.tables,
 		joined: byDomain.joined,
-		order:  []string{"n.reversed", "n.created_at", "n.serial"}, at: createdAt,
+		order:  []string{"n.reversed", "n.created_at", "n.serial"}, leads: []string{"n.app"}, at: createdAt,
 		app: "n.app", created: "n.created_at", expiry: "c.not_after",
 	}
 )
@@ -105,35 +105,11 @@ func choose(q ca.CertificateQuery) source {
 }
 
 // listStatement is the statement for a page and one row more, which tells whether there is another page. The last column is the cursor's name.
-// The text has only the conditions that were asked for: one like "$1 = ” OR app = $1" would keep the planners from the index.
-func listStatement(q ca.CertificateQuery) (from source, statement string, args []any) {
+func listStatement(db database, q ca.CertificateQuery) (from source, statement string, args []any) {
 	from = choose(q)
 	where := new(conditions)
 	where.add(from.joined)
-	name := "''"
-	switch {
-	case !q.Domain.IsZero():
-		where.add("n.reversed = ?", searchKey(q.Domain))
-	case q.Suffix != "":
-		name = "n.reversed"
-		low := suffixKey(q.Suffix)
-		where.add("n.reversed < ?", strings.TrimSuffix(low, ".")+"/") // the next after "." in ASCII
-		where.add("n.previous < ?", low)                              // the first name in the range only
-		if q.Beyond.Name < low {
-			where.add("n.reversed >= ?", low)
-			q.Beyond = ca.Cursor{}
-		}
-	}
-	if q.Fingerprint != nil {
-		where.add("s.fingerprint = ?", q.Fingerprint[:])
-	}
-	if q.SPKIHash != nil {
-		where.add("c.spki_hash = ?", q.SPKIHash[:])
-	}
-	where.equal(from.app, q.App)
-	where.equal("c.profile", q.Profile)
-	where.equal("c.authority", q.Authority)
-
+	r := from.filter(where, q)
 	created, expiry := span{q.IssuedAfter, q.IssuedBefore}, span{q.ExpiresAfter, q.ExpiresBefore}
 	second := q.Now.Truncate(time.Second) // validity includes its last second
 	switch q.Status {
@@ -149,57 +125,74 @@ func listStatement(q ca.CertificateQuery) (from source, statement string, args [
 		where.add("s.live")
 		expiry = expiry.and(span{to: second})
 	}
-	from.page(where, created, expiry, q.Beyond)
-	return from, "SELECT " + certificateColumns + ", " + name + " FROM " + from.tables + where.where() + from.orderBy() +
+	name := "''"
+	switch {
+	case from.order == nil:
+	case from.order[0] == from.created:
+		r.times(&created, q.Beyond)
+	case from.order[0] == from.expiry:
+		r.times(&expiry, q.Beyond)
+	case len(from.order) == 3:
+		name = from.order[0]
+		r.under(suffixKey(q.Suffix), q.Beyond)
+	default:
+		r.times(new(span), q.Beyond)
+	}
+	where.span(from.created, created)
+	where.span(from.expiry, expiry)
+	r.bound(where, db)
+	return from, "SELECT " + certificateColumns + ", " + name + " FROM " + from.tables + where.where() + r.orderBy() +
 		" LIMIT " + where.value(q.Limit+1), where.args
 }
 
-// page adds the spans of time and the place to begin.
-func (f source) page(where *conditions, created, expiry span, beyond ca.Cursor) {
-	switch f.order[0] {
-	case f.created:
-		created, beyond = f.nearer(created, beyond)
-	case f.expiry:
-		expiry, beyond = f.nearer(expiry, beyond)
+// filter adds the filters by equality. Those on columns of many values, which statistics tell to be rare, are plain conditions; of the others, the first
+// leads the reading if its source has an index for that, and CASE keeps SQLite from looking for an index for the rest (PostgreSQL sees through it).
+func (f source) filter(where *conditions, q ca.CertificateQuery) reading {
+	r := reading{order: f.order, down: f.down}
+	if q.Fingerprint != nil {
+		where.add("s.fingerprint = ?", q.Fingerprint[:])
 	}
-	where.span(f.created, created)
-	where.span(f.expiry, expiry)
-	if beyond.IsZero() || len(f.order) == 1 {
-		return
+	if q.SPKIHash != nil {
+		where.add("c.spki_hash = ?", q.SPKIHash[:])
 	}
-	sign, marks, key := ">", "(?, ?)", []any{micros(beyond.Time), beyond.Serial[:]}
-	if f.down {
-		sign = "<"
+	if !q.Domain.IsZero() {
+		where.add("n.reversed = ?", searchKey(q.Domain))
+	} else if q.Suffix != "" {
+		where.add("n.previous < ?", suffixKey(q.Suffix)) // a certificate's first name in the range only
 	}
-	if len(f.order) == 3 {
-		marks, key = "(?, ?, ?)", append([]any{text(beyond.Name)}, key...)
-	}
-	where.add("("+strings.Join(f.order, ", ")+") "+sign+" "+marks, key...)
-}
-
-// nearer drops one of two bounds on the same side of a list: the cursor, or the end of the span of time from which the list begins. The one
-// that lies further on implies the other; but of two, SQLite would look up either one in the index and read its way from there.
-func (f source) nearer(s span, beyond ca.Cursor) (span, ca.Cursor) {
-	switch {
-	case beyond.IsZero():
-	case f.down && (s.to.IsZero() || beyond.Time.Before(s.to)):
-		s.to = time.Time{}
-	case !f.down && !beyond.Time.Before(s.from):
-		s.from = time.Time{}
-	default:
-		beyond = ca.Cursor{}
-	}
-	return s, beyond
-}
-
-func (f source) orderBy() string {
-	columns := slices.Clone(f.order)
-	if f.down {
-		for i := range columns {
-			columns[i] += " DESC"
+	for _, e := range []struct{ column, value string }{{f.app, q.App}, {"c.profile", q.Profile}, {"c.authority", q.Authority}} {
+		switch {
+		case e.value == "":
+		case r.lead == "" && q.SPKIHash == nil && slices.Contains(f.leads, e.column):
+			r.lead, r.common = e.column, text(e.value)
+		case e.column == "n.app": // of a domain: there is an index with both
+			where.add("n.app = ?", text(e.value))
+		default:
+			where.add("CASE WHEN TRUE THEN "+e.column+" END = ?", text(e.value))
 		}
 	}
-	return " ORDER BY " + strings.Join(columns, ", ")
+	return r
+}
+
+// times bounds a reading in the order of time, and takes the span over.
+func (r *reading) times(s *span, beyond ca.Cursor) {
+	r.from, r.to = microsOrNull(s.from), microsOrNull(s.to)
+	inside := !beyond.Time.Before(s.from)
+	if r.down {
+		inside = s.to.IsZero() || beyond.Time.Before(s.to)
+	}
+	if !beyond.IsZero() && inside {
+		r.beyond = []any{micros(beyond.Time), beyond.Serial[:]}
+	}
+	*s = span{}
+}
+
+// under bounds a reading in the order of names to those that begin with a key.
+func (r *reading) under(key string, beyond ca.Cursor) {
+	r.from, r.to = key, strings.TrimSuffix(key, ".")+"/" // which follows "." in ASCII
+	if beyond.Name >= key {
+		r.beyond = []any{text(beyond.Name), micros(beyond.Time), beyond.Serial[:]}
+	}
 }
 
 // suffixKey is what the search keys of the names under a suffix, and of the suffix itself, begin with.

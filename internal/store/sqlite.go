@@ -115,6 +115,8 @@ func (l *sqlite) query(ctx context.Context, each func(row) error, text string, a
 	return eachRow(rows, err, each)
 }
 
+func (l *sqlite) same(column, value string) string { return column + " = " + value }
+
 func (l *sqlite) find(ctx context.Context, each func(row) error, text string, keys []any) error {
 	for _, k := range keys {
 		if err := l.query(ctx, each, text+` = $1`, k); err != nil {

@@ -67,8 +67,8 @@ func (s *Store) Close() error {
 
 // Ping tells whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
-	_, err := s.db.exec(ctx, `SELECT 1`)
-	return err
+	var answer int
+	return one(ctx, s.db, `SELECT 1`, nil, &answer)
 }
 
 // errAgain asks change to run the transaction once more: what it saw was gone a moment later.

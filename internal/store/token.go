@@ -29,7 +29,7 @@ func (s *Store) CreateToken(ctx context.Context, t ca.Token, act ca.Act) error {
 		}
 		_, err := tx.exec(ctx, `INSERT INTO tokens (id, hash, name, role, app, created_at, created_by, expires_at, revoked_at, last_used)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-			t.ID, t.Hash[:], t.Name, string(t.Role), orNull(t.App), micros(t.CreatedAt), text(t.CreatedBy),
+			t.ID, t.Hash[:], text(t.Name), string(t.Role), orNull(t.App), micros(t.CreatedAt), text(t.CreatedBy),
 			microsOrNull(t.ExpiresAt), microsOrNull(t.RevokedAt), microsOrNull(t.LastUsed))
 		return err
 	})
@@ -53,8 +53,6 @@ const lookers = 2
 
 // find answers a round of look-ups by one query, which begins after all of them were asked. The text ends in the column that holds the keys.
 func find[Q comparable, A any](db database, round []*call[Q, A], text string, key func(Q) any, scan func(row) (Q, A, error)) {
-	ctx, cancel := context.WithTimeout(context.Background(), roundTime)
-	defer cancel()
 	asked := make(map[Q]bool)
 	var keys []any
 	for _, c := range round {
@@ -64,11 +62,13 @@ func find[Q comparable, A any](db database, round []*call[Q, A], text string, ke
 		}
 	}
 	found := make(map[Q]A)
-	err := db.find(ctx, func(r row) error {
-		q, a, err := scan(r)
-		found[q] = a
-		return err
-	}, text, keys)
+	err := inRound(func(ctx context.Context) error {
+		return db.find(ctx, func(r row) error {
+			q, a, err := scan(r)
+			found[q] = a
+			return err
+		}, text, keys)
+	})
 	for _, c := range round {
 		var known bool
 		if c.answer, known = found[c.question]; err != nil {
@@ -101,15 +101,19 @@ func (s *Store) TouchToken(ctx context.Context, id string, at time.Time) error {
 
 // ListTokens implements ca.Store.
 func (s *Store) ListTokens(ctx context.Context, app, after string, limit int) (tokens []ca.Token, err error) {
-	whose, args := `app IS NULL`, []any{text(after), limit}
-	if app != "" {
-		whose, args = `app = $3`, append(args, text(app))
+	where := new(conditions)
+	r := reading{order: []string{"id"}, beyond: []any{text(after)}}
+	if app == "" {
+		where.add("app IS NULL")
+	} else {
+		r.lead, r.common = "app", text(app)
 	}
+	r.bound(where, s.db)
 	err = s.db.list(ctx, func(r row) error {
 		t, err := scanToken(r)
 		tokens = append(tokens, t)
 		return err
-	}, `SELECT `+tokenColumns+` FROM tokens WHERE `+whose+` AND id > $1 ORDER BY id LIMIT $2`, args...)
+	}, `SELECT `+tokenColumns+` FROM tokens`+where.where()+r.orderBy()+` LIMIT `+where.value(limit), where.args...)
 	return tokens, err
 }
 

@@ -24,8 +24,10 @@ func parseURL(text string) (address, error) {
 	scheme, rest, _ := strings.Cut(text, ":")
 	switch scheme {
 	case "postgres", "postgresql":
-		u, err := url.Parse(text)
-		if err != nil || u.Opaque != "" {
+		if !strings.HasPrefix(rest, "//") {
+			return address{}, errURL
+		}
+		if _, err := url.Parse(text); err != nil {
 			return address{}, errPostgresURL
 		}
 		return address{postgres: text}, nil
