@@ -93,12 +93,18 @@ func (c *Certificate) DER() ([]byte, error) {
 	return pki.AssembleCertificate(c.TBS, c.Signature)
 }
 
-// CertificateQuery selects certificates. Empty fields select everything. The order is what an index can give for the fields that are set:
-// by name for Suffix, by expiry (soonest first) for Status valid and the Expires fields, latest expiry first for Status expired, latest
-// revocation first for Status revoked, newest first otherwise.
+// CertificateQuery selects certificates. Empty fields select everything. The order is what an index can give, by the first of these that is set:
+//
+//   - Domain: newest first.
+//   - Suffix: by name, read from its end ("com.example.www"), then oldest first; a certificate stands once, at the first of its names that fits.
+//   - Fingerprint, SPKIHash: newest first.
+//   - Status: pending, newest first; revoked, latest revocation first; valid, soonest expiry first; expired, latest expiry first.
+//   - ExpiresAfter, ExpiresBefore: soonest expiry first.
+//
+// Otherwise newest first.
 type CertificateQuery struct {
 	Domain      pki.Name // certificates that carry exactly this name
-	Suffix      string   // certificates with a name that is, or ends in "." and, this: "example.com"
+	Suffix      string   // certificates with a host name that is, or ends in "." and, this, in normal form: "example.com"
 	App         string
 	Authority   string
 	Profile     string

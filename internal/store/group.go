@@ -91,7 +91,9 @@ func (g *group[Q, A]) next() []*call[Q, A] {
 	var round []*call[Q, A]
 	for len(g.waiting) > 0 && len(round) < maxRound {
 		c := g.waiting[0]
-		g.waiting = g.waiting[1:]
+		if g.waiting = g.waiting[1:]; len(g.waiting) == 0 {
+			g.waiting = nil // lets go of those that were answered
+		}
 		if c.ctx.Err() == nil { // nobody waits for the others any more
 			round = append(round, c)
 		}
