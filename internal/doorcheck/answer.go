@@ -6,14 +6,19 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/imca-project/imca/internal/pki"
 )
 
 // maxBody is how much of an answer's body is looked at.
@@ -83,12 +88,42 @@ func (c *caller) request(ctx context.Context, p *Probe, authenticated bool) *htt
 	}
 	request := &http.Request{Method: p.Method, URL: target, Host: c.hostHeader(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"User-Agent": {"imca-doorcheck"}, "Accept": {"*/*"}}, Close: p.Protocol == http1}
+	if p.Forged {
+		c.forge(request.Header)
+	}
 	if p.Method == http.MethodPost {
 		request.Header.Set("Content-Type", "application/json")
 		request.Body = io.NopCloser(bytes.NewReader(c.body))
 		request.ContentLength = int64(len(c.body))
 	}
 	return request.WithContext(ctx)
+}
+
+// forge sets the headers in which proxies tell the server behind them whom they have verified. A server that can be reached without the proxy, or
+// whose proxy passes such headers on, believes whoever sends them. The certificate in them is no secret: every server that asks for it gets it.
+func (c *caller) forge(header http.Header) {
+	subject, der := "CN=callback.platform.internal", []byte(nil)
+	if c.platform != nil {
+		subject, der = c.platform.Subject.String(), c.platform.Raw
+	}
+	escaped := url.QueryEscape(string(pki.EncodeCertificate(der)))
+	for name, value := range map[string]string{
+		"X-SSL-Client-Verify": "SUCCESS", "X-Client-Verify": "SUCCESS", "SSL-Client-Verify": "SUCCESS", "X-SSL-Verified": "SUCCESS", "X-SSL-Client-Used": "1",
+		"X-SSL-Client-S-DN": subject, "X-SSL-Client-DN": subject, "X-SSL-Client-CN": plainName(commonName(c.platform), "callback.platform.internal"),
+		"X-SSL-Client-Cert": escaped, "X-Client-Cert": escaped, "SSL-Client-Cert": escaped,
+		"X-Forwarded-Client-Cert": fmt.Sprintf("Subject=%q;Cert=%q", subject, escaped),
+		"X-ARR-ClientCert":        base64.StdEncoding.EncodeToString(der),
+		"Client-Cert":             ":" + base64.StdEncoding.EncodeToString(der) + ":", // RFC 9440, Section 2.2
+	} {
+		header.Set(name, value)
+	}
+}
+
+func commonName(certificate *x509.Certificate) string {
+	if certificate == nil {
+		return ""
+	}
+	return certificate.Subject.CommonName
 }
 
 // malformedError says that what came is not HTTP.

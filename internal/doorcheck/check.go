@@ -25,7 +25,7 @@ func Check(ctx context.Context, config Config, target Target) (*Report, error) {
 	if config.Resolve == nil && !end.name.IsIP() {
 		return nil, errors.New("checking an endpoint: the configuration has no Resolve function, and the URL holds a name")
 	}
-	c := &caller{Config: config.withDefaults(), endpoint: end, body: target.Callback}
+	c := &caller{Config: config.withDefaults(), endpoint: end, body: target.Callback, protocol: http1}
 	if err := c.dress(); err != nil {
 		return nil, err
 	}
@@ -107,15 +107,11 @@ func (c *caller) addresses(ctx context.Context) (addresses []netip.Addr, left in
 	return addresses[:n], len(addresses) - n, nil
 }
 
-// probe makes all probes, in three rounds: the first call at each address, the rest, the closing ones.
+// probe makes all probes, in rounds: the first call at each address, the rest, the closing ones, and the first call once more.
 func (c *caller) probe(ctx context.Context, addresses []netip.Addr) (probes []*Probe, lead *Probe) {
 	role := AsPlatform
 	if c.identities[AsPlatform] == nil {
 		role = AsNobody
-	}
-	var leads []*Probe
-	for _, address := range addresses {
-		leads = append(leads, newProbe(role, address))
 	}
 	authenticated := map[netip.Addr]bool{}
 	round := func(planned []*Probe) {
@@ -125,7 +121,18 @@ func (c *caller) probe(ctx context.Context, addresses []netip.Addr) (probes []*P
 		c.callAll(ctx, planned, authenticated)
 		probes = append(probes, planned...)
 	}
-	round(leads)
+	first := func() (leads []*Probe) {
+		for _, address := range addresses {
+			leads = append(leads, c.newProbe(role, address))
+		}
+		round(leads)
+		return leads
+	}
+	leads := first()
+	if furthest(leads).alerted(alertNoApplicationProtocol) {
+		c.protocol = http2 // HTTP/1.1 is not spoken here
+		leads = first()
+	}
 	for _, p := range leads {
 		authenticated[p.address] = p.Verified
 	}
@@ -135,7 +142,10 @@ func (c *caller) probe(ctx context.Context, addresses []netip.Addr) (probes []*P
 		rest = append(rest, c.rest(p, p == lead)...)
 	}
 	round(rest)
-	round(c.closing(lead))
+	round(c.closing(lead, rest))
+	if lead.Stage == StageAnswer && lead.Certificate == AsPlatform {
+		round([]*Probe{lead.once()}) // alone, and last
+	}
 	return probes, lead
 }
 

@@ -102,9 +102,7 @@ func (s *sight) fill(text string) string {
 	if len(s.ClientCAs) > 0 {
 		ca = plainName(s.ClientCAs[0].Subject.CommonName, ca)
 	}
-	if s.platform != nil {
-		platform = plainName(s.platform.Subject.CommonName, platform)
-	}
+	platform = plainName(commonName(s.platform), platform)
 	return strings.NewReplacer("{name}", s.name.String(), "{port}", s.portText(), "{ca}", ca, "{platform}", platform).Replace(text)
 }
 

@@ -41,7 +41,7 @@ func (s *sight) judge() {
 }
 
 // judgeBefore judges what ended before an HTTP answer came. ok is false if there was an answer.
-func judgeBefore(p *Probe) (outcome Outcome, ok bool) {
+func (s *sight) judgeBefore(p *Probe) (outcome Outcome, ok bool) {
 	switch {
 	case p.Stage == StageAnswer:
 		return notJudged, false
@@ -49,7 +49,7 @@ func judgeBefore(p *Probe) (outcome Outcome, ok bool) {
 		return Failed, true
 	case p.Failure == NotOffered:
 		return NotSpoken, true
-	case p.Stage == StageHello && (p.Version != "" || p.SNI != RightName || p.Protocol != http1) && p.Failure != TimedOut:
+	case p.Stage == StageHello && (p.Version != "" || p.SNI != RightName || p.Protocol != s.protocol) && p.Failure != TimedOut:
 		return NotSpoken, true // it was the variation that the server did not like: no certificate of ours had been seen yet
 	case p.Stage == StageHello, p.Failure == TimedOut, p.Failure == NotHTTP, p.Failure == BadKey, p.Failure == WeHungUp:
 		return Failed, true
@@ -69,7 +69,7 @@ func mayRefuse(status int) bool {
 }
 
 func (s *sight) judgePlatform(p *Probe) Outcome {
-	if outcome, ok := judgeBefore(p); ok {
+	if outcome, ok := s.judgeBefore(p); ok {
 		return outcome
 	}
 	status := p.Answer.Status
@@ -81,7 +81,7 @@ func (s *sight) judgePlatform(p *Probe) Outcome {
 	}
 	// It is the application's word if those without a certificate do not get that far.
 	if nobody := s.twin(p, AsNobody); nobody != nil {
-		before, ended := judgeBefore(nobody)
+		before, ended := s.judgeBefore(nobody)
 		if ended && before == Refused || !ended && refusesByPage(nobody.Answer) {
 			return Admitted
 		}
@@ -96,10 +96,13 @@ func (s *sight) judgeOther(p *Probe) Outcome {
 	if p.SNI != RightName {
 		return s.judgeOtherName(p)
 	}
-	if outcome, ok := judgeBefore(p); ok {
+	if outcome, ok := s.judgeBefore(p); ok {
 		return outcome
 	}
 	control := s.twin(p, AsPlatform)
+	if p.Forged {
+		control = s.lead
+	}
 	if control == nil || control.Answer == nil {
 		return judgeAlone(p)
 	}
@@ -130,7 +133,7 @@ func judgeAlone(p *Probe) Outcome {
 
 // judgeOtherName judges a call that asks for the endpoint under another server name, or none: the wrong door, behind which the same site may lie.
 func (s *sight) judgeOtherName(p *Probe) Outcome {
-	if outcome, ok := judgeBefore(p); ok {
+	if outcome, ok := s.judgeBefore(p); ok {
 		return outcome
 	}
 	if s.lead.Answer == nil {
@@ -152,8 +155,13 @@ func isGood(status int) bool { return status >= 200 && status < 300 }
 
 // steady reports whether the endpoint answers the same caller the same way twice, so that another answer means something.
 func (s *sight) steady() bool {
-	again := s.find(func(p *Probe) bool { return p.again })
+	again := s.leadAgain()
 	return again == nil || again.Answer == nil || s.lead.Answer == nil || again.Answer.digest == s.lead.Answer.digest
+}
+
+// leadAgain is the first call once more, after all others; nil if it was not made.
+func (s *sight) leadAgain() *Probe {
+	return s.find(func(p *Probe) bool { return p.again && p.Certificate == s.lead.Certificate && p.sameWay(s.lead) })
 }
 
 // twin is the probe of another role that differs from p in nothing else.

@@ -95,6 +95,8 @@ type Probe struct {
 	Version     string `json:"version"` // "1.0" … "1.3": that one alone; "": 1.2 and 1.3; "none": no TLS at all
 	Protocol    string `json:"protocol"`
 	Method      string `json:"method"`
+	// Forged tells that the request pretended to come from a proxy which has verified the platform's certificate.
+	Forged bool `json:"forged_headers,omitempty"`
 
 	Outcome Outcome `json:"outcome"`
 	Stage   Stage   `json:"stage"`
@@ -116,7 +118,7 @@ type Probe struct {
 	address netip.Addr
 	minTLS  uint16
 	maxTLS  uint16
-	again   bool // the closing control
+	again   bool // the same call once more
 	served  []*x509.Certificate
 	caNames [][]byte
 }
@@ -126,7 +128,7 @@ func (p *Probe) totalMS() int64 { return p.ConnectMS + p.HandshakeMS + p.AnswerM
 
 // sameWay reports whether two probes differ in nothing but their certificates.
 func (p *Probe) sameWay(q *Probe) bool {
-	return p.address == q.address && p.SNI == q.SNI && p.Version == q.Version && p.Protocol == q.Protocol && p.Method == q.Method
+	return p.address == q.address && p.SNI == q.SNI && p.Version == q.Version && p.Protocol == q.Protocol && p.Method == q.Method && p.Forged == q.Forged
 }
 
 // caller makes probes of one endpoint.
@@ -136,6 +138,7 @@ type caller struct {
 	identities map[Role]*tls.Certificate
 	platform   *x509.Certificate // the leaf of the platform's canary; nil without one
 	body       []byte            // of a callback; nil: none is posted
+	protocol   string            // what the ordinary probe speaks
 }
 
 // call makes one probe and fills in what became of it.
@@ -195,7 +198,6 @@ func (c *caller) tlsConfig(p *Probe) *tls.Config {
 		MinVersion:         p.minTLS,
 		MaxVersion:         p.maxTLS,
 		NextProtos:         []string{p.Protocol},
-		CipherSuites:       everySuite(), // old servers know only what is insecure today; the preference stays with Go
 		ServerName:         c.serverName(p.SNI),
 		GetClientCertificate: func(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			p.Asked = true
@@ -217,6 +219,9 @@ func (c *caller) tlsConfig(p *Probe) *tls.Config {
 			p.Verified = c.verify(p.served) == nil
 			return nil
 		},
+	}
+	if p.Version != "" {
+		config.CipherSuites = everySuite() // to hear from old servers, which know only what no client offers today
 	}
 	return config
 }

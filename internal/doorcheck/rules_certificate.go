@@ -57,7 +57,22 @@ var certificateRules = []rule{
 		mends:  modernTLS,
 	},
 	{
-		code: "no_shared_cipher", title: "Server and client find no cipher suite in common", severity: Fault, unless: []string{"old_tls_only"},
+		code: "weak_ciphers_only", title: "The server speaks only cipher suites that clients no longer offer", severity: Fault, unless: []string{"old_tls_only"},
+		when: func(s *sight) *match {
+			if s.lead == nil || s.lead.Stage != StageHello || !s.lead.alerted(alertHandshakeFailure, alertInsufficientSecurity) {
+				return nil
+			}
+			weak := s.find(func(p *Probe) bool { return p.Version == "1.2" && p.address == s.lead.address && len(p.served) > 0 })
+			if weak == nil {
+				return nil
+			}
+			return surely(s.lead.saw(), "with every old suite offered, it chose "+weak.Cipher)
+		},
+		advice: "Let the server speak suites with ECDHE and AES-GCM or ChaCha20, and TLS 1.3.",
+		mends:  modernTLS,
+	},
+	{
+		code: "no_shared_cipher", title: "Server and client find no cipher suite in common", severity: Fault, unless: []string{"old_tls_only", "weak_ciphers_only"},
 		when: func(s *sight) *match {
 			if s.lead == nil || s.lead.Stage != StageHello || !s.lead.alerted(alertHandshakeFailure, alertInsufficientSecurity) {
 				return nil
@@ -69,7 +84,7 @@ var certificateRules = []rule{
 		mends: ownCertificate,
 	},
 	{
-		code: "no_site", title: "The server has no certificate for the name", severity: Fault, unless: []string{"old_tls_only", "no_shared_cipher"},
+		code: "no_site", title: "The server has no certificate for the name", severity: Fault, unless: []string{"old_tls_only", "weak_ciphers_only", "no_shared_cipher"},
 		when: func(s *sight) *match {
 			if s.lead == nil || s.lead.Stage != StageHello || s.lead.Failure != AlertCame {
 				return nil

@@ -39,7 +39,7 @@ var networkRules = []rule{
 			}
 			return surely(evidence...)
 		},
-		advice: "Start the server, see in its log why it did not start (a wrong path or directive stops it), and open port {port} in the firewall.",
+		advice: "Start the server, see in its log why it did not start (a wrong path or directive stops it; an empty trust store closes Tomcat's connector), and open port {port} in the firewall.",
 		mends: mends{
 			Apache: {"# sudo apachectl configtest && sudo systemctl restart apache2", "Listen {port}"},
 			Nginx:  {"# sudo nginx -t && sudo systemctl restart nginx", "listen {port} ssl;"},

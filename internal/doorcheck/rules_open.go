@@ -142,7 +142,7 @@ var openRules = []rule{
 		code: "open_by_version", title: "Over one TLS version or protocol the server lets in who has no certificate", severity: Fault, unless: []string{"not_asked", "not_required"},
 		when: func(s *sight) *match {
 			return s.openBy(func(p *Probe) bool {
-				return p.SNI == RightName && (p.Version != "" || p.Protocol != http1) && p.address == s.lead.address
+				return p.SNI == RightName && (p.Version != "" || p.Protocol != s.protocol) && p.address == s.lead.address
 			})
 		},
 		advice: "Require the certificate in the settings that hold for every version and protocol.",
@@ -171,6 +171,30 @@ var openRules = []rule{
 		mends:  clientCA,
 	},
 	{
+		code: "open_at_times", title: "Who was refused at first got in later", severity: Fault,
+		when: func(s *sight) *match {
+			again := s.find(func(p *Probe) bool { return p.again && p.Certificate != AsPlatform && p.Outcome == Admitted })
+			if again == nil {
+				return nil
+			}
+			return surely(s.twin(again, again.Certificate).saw(), again.saw())
+		},
+		advice: "Several servers behind one address with different configurations, perhaps, or one that is overloaded. Bring the same configuration to all of them.",
+		mends:  clientCA,
+	},
+	{
+		code: "open_by_header", title: "Whoever claims in a header to have been verified gets in", severity: Fault, unless: []string{"not_asked", "not_required"},
+		when: func(s *sight) *match {
+			return s.openBy(func(p *Probe) bool { return p.Forged })
+		},
+		advice: "Have the proxy set or remove these headers in every request, and let nobody reach the application but the proxy.",
+		mends: mends{
+			Nginx:   {"proxy_set_header X-SSL-Client-Verify $ssl_client_verify;", "proxy_set_header X-SSL-Client-S-DN $ssl_client_s_dn;"},
+			Apache:  {"RequestHeader set X-SSL-Client-Verify \"expr=%{SSL_CLIENT_VERIFY}\"", "RequestHeader set X-SSL-Client-S-DN \"expr=%{SSL_CLIENT_S_DN}\""},
+			HAProxy: {"http-request set-header X-SSL-Client-Verify %[ssl_c_verify]", "http-request set-header X-SSL-Client-S-DN %{+Q}[ssl_c_s_dn]"},
+		},
+	},
+	{
 		code: "open_by_post", title: "A posted callback gets in without a certificate", severity: Fault, unless: []string{"not_asked", "not_required"},
 		when: func(s *sight) *match {
 			return s.openBy(func(p *Probe) bool { return p.Method == "POST" && p.SNI == RightName })
@@ -187,7 +211,7 @@ func (s *sight) openBy(way func(*Probe) bool) *match {
 	}
 	var evidence []string
 	for _, p := range s.probes {
-		if p.Certificate == AsNobody && p.Outcome == Admitted && p.Version != plainVersion && way(p) {
+		if p.Certificate == AsNobody && p.Outcome == Admitted && p.Version != plainVersion && !p.again && way(p) {
 			evidence = append(evidence, p.saw())
 		}
 	}

@@ -125,7 +125,10 @@ var otherRules = []rule{
 	{
 		code: "blocked_meanwhile", title: "The platform was admitted at first and not at the end", severity: Warning,
 		when: func(s *sight) *match {
-			again := s.find(func(p *Probe) bool { return p.again })
+			if s.lead == nil {
+				return nil
+			}
+			again := s.leadAgain()
 			if again == nil || s.lead.Outcome != Admitted || again.Outcome == Admitted {
 				return nil
 			}

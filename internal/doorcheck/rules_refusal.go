@@ -195,9 +195,11 @@ var refusalRules = []rule{
 				return likely(p.saw(), "the certificate that was shown has not expired")
 			case p.alerted(alertCertificateExpired) && !s.clock.Date.After(s.platform.NotAfter):
 				return surely(p.saw(), "the certificate that was shown has not expired", s.skew())
+			case p.alerted(alertCertificateUnknown) && s.as(AsStranger).alerted(alertCertificateUnknown):
+				return perhaps(p.saw(), "Java uses this alert for everything")
 			case p.alerted(alertCertificateUnknown) && s.as(AsRevoked).alerted(alertCertificateUnknown):
 				return surely(p.saw(), "it does not know the revoked certificate for revoked either")
-			case p.alerted(alertCertificateUnknown) && !s.as(AsRevoked).alerted(alertCertificateRevoked) && s.server.Product != Tomcat:
+			case p.alerted(alertCertificateUnknown) && !s.as(AsRevoked).alerted(alertCertificateRevoked):
 				return likely(p.saw(), "the CA is the right one; OpenSSL says this when the list has expired")
 			case p.Answer != nil && p.Answer.Page == pageBadCertificate:
 				return perhaps(p.saw(), "the CA is the right one by its name; nginx does not say what else it disliked")
@@ -240,7 +242,8 @@ var refusalRules = []rule{
 		mends:  revocationList,
 	},
 	{
-		code: "ca_stale", title: "The server has an old or false CA certificate of the right name", severity: Fault, unless: []string{"ca_not_ours", "ca_list_empty", "chain_too_deep"},
+		code: "ca_stale", title: "The server has an old or false CA certificate of the right name", severity: Fault,
+		unless: []string{"clock_behind", "clock_ahead", "ca_not_ours", "ca_list_empty", "chain_too_deep"},
 		when: func(s *sight) *match {
 			p := s.platformRefused()
 			if p == nil || !s.asks.HasOurs {
@@ -248,11 +251,11 @@ var refusalRules = []rule{
 			}
 			stranger := s.as(AsStranger)
 			switch {
-			case s.as(AsDeveloper).alerted(alertUnsupportedCertificate) || s.as(AsExpired).alerted(alertCertificateExpired):
-				return nil // it could verify others of our CA
+			case s.as(AsDeveloper).alerted(alertUnsupportedCertificate):
+				return nil // it knows our CA
 			case p.alerted(alertUnknownCA, alertDecryptError):
 				return likely(p.saw(), "the server names a CA like ours")
-			case p.alerted(alertBadCertificate) && stranger.alerted(alertBadCertificate):
+			case p.alerted(alertBadCertificate, alertCertificateUnknown) && stranger.alerted(p.Alert.Code):
 				return perhaps(p.saw(), stranger.saw(), "the server names a CA like ours, and uses one alert for everything")
 			case p.Answer != nil && p.Answer.Page == pageBadCertificate && stranger != nil && stranger.Answer != nil && stranger.Answer.Page == p.Answer.Page:
 				return perhaps(p.saw(), "a stranger's certificate gets the same answer")

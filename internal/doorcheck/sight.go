@@ -165,8 +165,11 @@ func (p *Probe) saw() string {
 	if p.Method == "POST" {
 		how += ", posting a callback"
 	}
+	if p.Forged {
+		how += ", claiming in headers that a proxy has verified the platform's"
+	}
 	if p.again {
-		how += ", at the end"
+		how += ", once more"
 	}
 	return fmt.Sprintf("%s%s at %s: %s", what, how, p.Address, p.result())
 }

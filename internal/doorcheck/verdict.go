@@ -118,7 +118,7 @@ func (s *sight) refuses() Verdict {
 
 // refusesAll decides when nobody was seen to get in.
 func (s *sight) refusesAll(unclear, refused []string) Verdict {
-	again := s.find(func(p *Probe) bool { return p.again })
+	again := s.leadAgain()
 	switch {
 	case s.lead.Certificate != AsPlatform:
 		return Verdict{Unknown, "the check was not given a certificate of the platform: a door that refuses everyone looks the same", refused}
@@ -210,6 +210,9 @@ func (s *sight) untold() []string {
 	}
 	if s.asks.Asked && s.asks.Names == 0 && s.lead.Outcome == Admitted {
 		list = append(list, "which CAs the server accepts beside ours: it does not name any when it asks for a certificate")
+	}
+	if nobody := s.as(AsNobody); nobody != nil && nobody.Outcome == Refused && nobody.Answer != nil && nobody.Answer.page() == nil {
+		list = append(list, "whether other paths are protected too: those without a certificate are refused after the handshake, at this path")
 	}
 	if s.clock == nil {
 		list = append(list, "whether the server's clock is right: no answer told the time")
