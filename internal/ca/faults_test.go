@@ -3,6 +3,7 @@ package ca_test
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"testing"
 	"time"
@@ -114,6 +115,7 @@ func (f *fixture) live() told {
 			}
 		}
 	}
+	result.revoked = append(result.revoked, f.liveRevoking(note)...)
 	_, err = f.ListCertificates(ctx, auditor, ca.CertificateQuery{})
 	note(err)
 	_, err = f.ListEvents(ctx, auditor, ca.EventQuery{})
@@ -125,12 +127,41 @@ func (f *fixture) live() told {
 	return result
 }
 
+// liveRevoking holds, releases and revokes certificates for keys that were brought, and asks for one of the keys again. It returns what was revoked.
+func (f *fixture) liveRevoking(note func(error) bool) (revoked []pki.Serial) {
+	f.t.Helper()
+	ctx := f.t.Context()
+	request := csr(f.t, x509.CertificateRequest{DNSNames: []string{"www.example.com"}})
+	issued, err := f.Issue(ctx, developer, ca.IssueRequest{CSR: request})
+	if !note(err) {
+		return nil
+	}
+	serial := issued.Certificate.Serial
+	_, err = f.Revoke(ctx, operator, serial, pki.CertificateHold)
+	note(err)
+	_, err = f.Release(ctx, operator, serial)
+	note(err)
+	search := ca.RevocationSearch{Serials: []pki.Serial{serial}}
+	counted, err := f.CountRevocations(ctx, operator, search, pki.KeyCompromise, "")
+	if !note(err) {
+		return nil
+	}
+	if _, err = f.RevokeFound(ctx, operator, search, pki.KeyCompromise, counted.Confirm, ""); !note(err) {
+		return nil
+	}
+	_, err = f.Issue(ctx, developer, ca.IssueRequest{CSR: request})
+	require.Error(f.t, err, "the key is blocked")
+	note(err)
+	return []pki.Serial{serial}
+}
+
 // requireInvariants looks at everything that is stored, past the faults.
 func (f *fixture) requireInvariants(told told) {
 	f.t.Helper()
 	ctx := context.Background()
 	events, err := f.store.ListEvents(ctx, ca.EventQuery{Limit: 100_000})
 	require.NoError(f.t, err)
+	held := make(map[string]int)
 	done := make(map[ca.Action]map[string]bool)
 	for _, e := range events {
 		if e.Outcome == ca.OutcomeDone {
@@ -138,6 +169,12 @@ func (f *fixture) requireInvariants(told told) {
 				done[e.Action] = make(map[string]bool)
 			}
 			done[e.Action][e.Object] = true
+			switch e.Action {
+			case ca.ActHold:
+				held[e.Object]++
+			case ca.ActRelease:
+				held[e.Object]--
+			}
 		}
 	}
 	page, err := f.store.ListCertificates(ctx, ca.CertificateQuery{Limit: 100_000})
@@ -146,7 +183,11 @@ func (f *fixture) requireInvariants(told told) {
 	for _, c := range page.Items {
 		stored[c.Serial] = c
 		require.True(f.t, done[ca.ActIssueServer][c.Serial.String()], "no row without its event")
-		require.Equal(f.t, c.Revocation != nil, done[ca.ActRevoke][c.Serial.String()], "no revocation without its event")
+		object := c.Serial.String()
+		require.Equal(f.t, c.Revocation != nil, done[ca.ActRevoke][object] || held[object] > 0, "no revocation without its event, and none lifted")
+		blocked, err := f.store.KeyBlocked(ctx, c.SPKIHash)
+		require.NoError(f.t, err)
+		require.Equal(f.t, c.Revocation != nil && c.Revocation.Reason == pki.KeyCompromise, blocked, "a key in other hands is blocked, and no other")
 		if len(c.Signature) > 0 {
 			cert := leaf(f.t, c)
 			require.Equal(f.t, c.TBS, cert.RawTBSCertificate, "what is signed is what was recorded")

@@ -48,7 +48,7 @@ func (c *CA) order(ctx context.Context, now time.Time, req IssueRequest) (*order
 	if err := c.orderApp(ctx, o, req); err != nil {
 		return nil, err
 	}
-	if err := c.orderKey(o, req); err != nil {
+	if err := c.orderKey(ctx, o, req); err != nil {
 		return nil, err
 	}
 	if err := c.orderNames(o, req); err != nil {
@@ -73,7 +73,7 @@ func (c *CA) orderApp(ctx context.Context, o *order, req IssueRequest) error {
 }
 
 // orderKey settles the key: the one of a CSR, or the type of one to make.
-func (c *CA) orderKey(o *order, req IssueRequest) error {
+func (c *CA) orderKey(ctx context.Context, o *order, req IssueRequest) error {
 	if len(req.CSR) > 0 {
 		if req.KeyType != "" {
 			return refuse(KindInvalid, "/key_type", "A CSR brings its own key: leave \"key_type\" out, or leave the CSR out to have a key made.")
@@ -91,6 +91,9 @@ func (c *CA) orderKey(o *order, req IssueRequest) error {
 		}
 		if own, is := c.ownKeys[hash]; is {
 			return refuse(KindBadKey, "/csr", "This is the key of the authority %s itself: make a key of your own.", own)
+		}
+		if err := c.keyAllowed(ctx, hash); err != nil {
+			return err
 		}
 		o.csr = csr
 	} else if req.KeyType == "" {

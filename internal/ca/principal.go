@@ -16,6 +16,9 @@ const (
 // Roles lists every role, from the narrowest to the widest.
 func Roles() []Role { return []Role{RoleDeveloper, RoleAuditor, RoleOperator, RoleAdmin} }
 
+// roleKeyHolder is who has shown to hold the private key of a certificate. It is none of Roles: no token has it.
+const roleKeyHolder Role = "key-holder"
+
 // Principal is who asks. Doors make it from a token (CA.Authenticate) and pass it to every verb.
 type Principal struct {
 	// Name is shown in events and as "requested_by": the token's name, or the operating system's user for local commands.
@@ -49,6 +52,10 @@ const (
 	ActIssueClient     Action = "certificate.issue-client"
 	ActReadCertificate Action = "certificate.read"
 	ActRevoke          Action = "certificate.revoke"
+	ActRevokeSearch    Action = "certificate.revoke-search"
+	ActRevokeByKey     Action = "certificate.revoke-by-key"
+	ActHold            Action = "certificate.hold"
+	ActRelease         Action = "certificate.release"
 	ActRenew           Action = "certificate.renew"
 	ActReadProfiles    Action = "profile.read"
 	ActReadAuthorities Action = "authority.read"
@@ -81,16 +88,20 @@ const (
 // permissions is the whole of who may do what. A developer's apply to the objects of their own app alone (authorize sees to that).
 var permissions = map[Role][]Action{
 	RoleDeveloper: {ActIssueServer, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadApp,
-		ActAddDomain, ActReadDomain, ActVerifyDomain, ActRemoveDomain, ActResolveDomain, ActRevokeOthers},
+		ActAddDomain, ActReadDomain, ActVerifyDomain, ActRemoveDomain, ActResolveDomain, ActRevokeOthers,
+		ActRevokeSearch},
 	RoleAuditor: {ActReadCertificate, ActReadProfiles, ActReadAuthorities, ActReadEvents, ActReadApp, ActListApps, ActReadTokens,
 		ActExamine, ActReadDomain},
 	RoleOperator: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken, ActRevokeToken, ActExamine, ActAddDomain, ActReadDomain,
-		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers},
+		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
+		ActRevokeSearch, ActHold, ActRelease},
 	RoleAdmin: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActCreateAuthority, ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken,
 		ActRevokeToken, ActExamine, ActAddDomain, ActReadDomain,
-		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers},
+		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
+		ActRevokeSearch, ActHold, ActRelease},
+	roleKeyHolder: {ActRevokeByKey},
 }
 
 // May tells whether the role is given the action at all.

@@ -51,6 +51,22 @@ type Certificates interface {
 
 	// RaiseRevocation changes the reason of a revocation from one to another. ErrChanged: its reason is not from.
 	RaiseRevocation(ctx context.Context, serial pki.Serial, from, to pki.Reason, act Act) error
+
+	// FindCertificates are those of the serials that there are, in no order.
+	FindCertificates(ctx context.Context, serials []pki.Serial) ([]*Certificate, error)
+
+	// RevokeCertificates does for many, in one change, what RevokeCertificate does for those that are not revoked, and RaiseRevocation for those
+	// whose reason is one of over; the others, and what is not there, stay as they are. events has one for each of the serials, in their order: those of
+	// the changed ones are committed, and the act's own if there are any. It returns the changed ones, in no order.
+	RevokeCertificates(ctx context.Context, serials []pki.Serial, r Revocation, over []pki.Reason, events []Event, act Act) ([]pki.Serial, error)
+
+	// ReleaseCertificate takes away a revocation with the reason certificateHold; the certificate is then as it was before.
+	// ErrChanged: it is not on hold.
+	ReleaseCertificate(ctx context.Context, serial pki.Serial, act Act) error
+
+	// KeyBlocked tells whether a public key, by the SHA-256 of its SubjectPublicKeyInfo, is that of a certificate that was ever revoked for
+	// keyCompromise: both are one change. Its answer is never older than the call, so the key is refused everywhere at once.
+	KeyBlocked(ctx context.Context, spki [32]byte) (bool, error)
 }
 
 // Apps keeps the developers' applications.

@@ -73,8 +73,10 @@ func (s *Store) RevokeCertificate(ctx context.Context, serial pki.Serial, r ca.R
 		if err != nil {
 			return err
 		}
-		_, err = tx.exec(ctx, `UPDATE signatures SET live = FALSE WHERE serial = $1`, serial[:])
-		return err
+		if _, err = tx.exec(ctx, `UPDATE signatures SET live = FALSE WHERE serial = $1`, serial[:]); err != nil {
+			return err
+		}
+		return s.blockKeys(ctx, tx, [][]byte{serial[:]}, r.Reason, r.At)
 	})
 }
 
@@ -84,7 +86,11 @@ func (s *Store) RaiseRevocation(ctx context.Context, serial pki.Serial, from, to
 		if err := begin(ctx, tx, act); err != nil {
 			return err
 		}
-		return changedOne(tx.exec(ctx, `UPDATE revocations SET reason = $3 WHERE serial = $1 AND reason = $2`, serial[:], int(from), int(to)))
+		err := changedOne(tx.exec(ctx, `UPDATE revocations SET reason = $3 WHERE serial = $1 AND reason = $2`, serial[:], int(from), int(to)))
+		if err != nil {
+			return err
+		}
+		return s.blockKeys(ctx, tx, [][]byte{serial[:]}, to, act.Event.At)
 	})
 }
 

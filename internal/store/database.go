@@ -40,6 +40,12 @@ type database interface {
 	// find is query for each of the keys: the text ends in the column that they are looked up in.
 	find(ctx context.Context, each func(row) error, text string, keys []any) error
 
+	// among is a condition that holds for a column, whose name it follows, that has one of the keys; they are the argument at that place.
+	among(place int, keys [][]byte) (text string, arg any)
+
+	// insert adds rows to a table, in a transaction.
+	insert(ctx context.Context, tx statements, t table, rows [][]any) error
+
 	// transact runs a transaction: it is committed when do returns nil, else rolled back, even if ctx has ended.
 	transact(ctx context.Context, do func(tx statements) error) error
 

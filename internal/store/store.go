@@ -19,10 +19,11 @@ type Config struct {
 
 // Store keeps the records of the CA in a database; it is a ca.Store. Its methods are safe for concurrent use.
 type Store struct {
-	db     database
-	writes *group[*write, struct{}]
-	tokens *group[[32]byte, ca.Token]
-	apps   *group[string, ca.App]
+	db      database
+	writes  *group[*write, struct{}]
+	tokens  *group[[32]byte, ca.Token]
+	apps    *group[string, ca.App]
+	blocked *group[[32]byte, struct{}]
 }
 
 var _ ca.Store = (*Store)(nil)
@@ -53,6 +54,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.writes = newGroup(db.committers(), s.commitGroup)
 	s.tokens = newGroup(lookers, s.findTokens)
 	s.apps = newGroup(lookers, s.findApps)
+	s.blocked = newGroup(lookers, s.findBlocked)
 	return s, nil
 }
 
@@ -61,6 +63,7 @@ func (s *Store) Close() error {
 	s.writes.close()
 	s.tokens.close()
 	s.apps.close()
+	s.blocked.close()
 	s.db.close()
 	return nil
 }

@@ -44,6 +44,7 @@ var ErrFault = errors.New("a fault of the test's making")
 func Methods() []string {
 	return []string{
 		"RecordCertificate", "CommitSignature", "Certificate", "ListCertificates", "RevokeCertificate", "RaiseRevocation",
+		"FindCertificates", "RevokeCertificates", "ReleaseCertificate", "KeyBlocked",
 		"CreateApp", "App", "ListApps", "ChangeApp",
 		"CreateDomain", "Domain", "Domains", "ListDomains", "ChangeDomains", "DueDomains", "LeaseDomain",
 		"TakeQuota", "GiveBackQuota", "ForgetQuotas",
@@ -131,6 +132,24 @@ func (f *Faults) RevokeCertificate(ctx context.Context, serial pki.Serial, r ca.
 
 func (f *Faults) RaiseRevocation(ctx context.Context, serial pki.Serial, from, to pki.Reason, act ca.Act) error {
 	return f.do("RaiseRevocation", func() error { return f.store.RaiseRevocation(ctx, serial, from, to, act) })
+}
+
+func (f *Faults) FindCertificates(ctx context.Context, serials []pki.Serial) ([]*ca.Certificate, error) {
+	return ask(f, "FindCertificates", func() ([]*ca.Certificate, error) { return f.store.FindCertificates(ctx, serials) })
+}
+
+func (f *Faults) RevokeCertificates(ctx context.Context, serials []pki.Serial, r ca.Revocation, over []pki.Reason, events []ca.Event, act ca.Act) ([]pki.Serial, error) {
+	return ask(f, "RevokeCertificates", func() ([]pki.Serial, error) {
+		return f.store.RevokeCertificates(ctx, serials, r, over, events, act)
+	})
+}
+
+func (f *Faults) ReleaseCertificate(ctx context.Context, serial pki.Serial, act ca.Act) error {
+	return f.do("ReleaseCertificate", func() error { return f.store.ReleaseCertificate(ctx, serial, act) })
+}
+
+func (f *Faults) KeyBlocked(ctx context.Context, spki [32]byte) (bool, error) {
+	return ask(f, "KeyBlocked", func() (bool, error) { return f.store.KeyBlocked(ctx, spki) })
 }
 
 func (f *Faults) CreateApp(ctx context.Context, a ca.App, act ca.Act) error {

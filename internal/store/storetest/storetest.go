@@ -31,6 +31,7 @@ func Run(t *testing.T, fresh func(t testing.TB) Database) {
 		tests map[string]func(*testing.T, *suite)
 	}{
 		{"certificates", certificateTests},
+		{"revoking", revokingTests},
 		{"lists", listTests},
 		{"apps", appTests},
 		{"domains", domainTests},
