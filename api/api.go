@@ -56,8 +56,10 @@ func (d *door) routes() []route {
 		{post, "/v1/certificates", d.private(d.issueCertificate)},
 		{get, "/v1/certificates", d.private(d.listCertificates, certificateFilters()...)},
 		{get, "/v1/certificates/{serial}", d.private(d.readCertificate)},
-		{post, "/v1/certificates/{serial}/revoke", d.private(d.revokeCertificate)},
+		{post, "/v1/certificates/{serial}/revoke", d.revocation()},
+		{post, "/v1/certificates/{serial}/release", d.private(d.releaseCertificate)},
 		{post, "/v1/certificates/{serial}/renew", d.private(d.renewCertificate)},
+		{post, "/v1/revocations", d.private(d.revokeFound)},
 
 		{post, "/v1/domains", d.private(d.addDomain)},
 		{get, "/v1/domains", d.private(d.listDomains, "app", "state", "suffix", "limit", "cursor")},

@@ -151,34 +151,6 @@ func (d *door) readCertificate(c *call) error {
 	}
 }
 
-func (d *door) revokeCertificate(c *call) error {
-	serial, err := c.serial()
-	if err != nil {
-		return err
-	}
-	req := RevokeRequest{Reason: pki.Unspecified.String()}
-	if err := c.optionalBody(&req); err != nil {
-		return err
-	}
-	reason, err := pki.ParseReason(req.Reason)
-	if err != nil {
-		return &ca.Error{Kind: ca.KindBadReason, Field: "/reason", Detail: sentence(err), Err: err}
-	}
-	cert, err := d.ca.Revoke(c.r.Context(), c.principal, serial, reason)
-	if err != nil {
-		return err
-	}
-	by, err := d.authorityOf(cert)
-	if err != nil {
-		return err
-	}
-	answer, err := full(cert, by, d.frame.Now())
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, answer)
-}
-
 // summary is a certificate in a list, its state judged at now.
 func summary(cert *ca.Certificate, now time.Time) CertificateSummary {
 	s := CertificateSummary{

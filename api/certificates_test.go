@@ -325,13 +325,17 @@ func TestRevoke(t *testing.T) {
 		cert, err := dev.Issue(t.Context(), api.IssueRequest{Domain: "www.example.com"})
 		require.NoError(t, err)
 		w.pass(time.Minute)
-		revoked, err := dev.Revoke(t.Context(), cert.Serial, reason.String())
+		who := dev
+		if reason == pki.CertificateHold {
+			who = w.as("operator")
+		}
+		revoked, err := who.Revoke(t.Context(), cert.Serial, reason.String())
 		require.NoError(t, err)
 		require.Equal(t, "revoked", revoked.Status)
 		require.Equal(t, reason.String(), revoked.RevocationReason)
 		require.True(t, revoked.RevokedAt.Equal(w.clock()))
 
-		again, err := dev.Revoke(t.Context(), cert.Serial, reason.String())
+		again, err := who.Revoke(t.Context(), cert.Serial, reason.String())
 		require.NoError(t, err)
 		require.Equal(t, revoked, again)
 		if reason == pki.KeyCompromise {

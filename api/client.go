@@ -69,6 +69,26 @@ func (c *Client) Revoke(ctx context.Context, serial, reason string) (*Certificat
 	return &cert, err
 }
 
+// RevokeByKey revokes a certificate for keyCompromise by a proof that the caller holds its key (see pki.ParseProof). It needs no token.
+func (c *Client) RevokeByKey(ctx context.Context, serial, proof string) error {
+	_, err := c.do(ctx, http.MethodPost, certificatePath(serial)+"/revoke", nil, RevokeRequest{Proof: proof})
+	return err
+}
+
+// Release takes a certificate off hold.
+func (c *Client) Release(ctx context.Context, serial string) (*Certificate, error) {
+	var cert Certificate
+	err := c.send(ctx, http.MethodPost, certificatePath(serial)+"/release", nil, nil, &cert)
+	return &cert, err
+}
+
+// RevokeFound does one step of revoking what a search finds, or of counting it: it is repeated with Next as Cursor until that is empty.
+func (c *Client) RevokeFound(ctx context.Context, req RevocationRequest) (*Revocations, error) {
+	var step Revocations
+	err := c.send(ctx, http.MethodPost, "/v1/revocations", nil, req, &step)
+	return &step, err
+}
+
 // Filter selects and pages a list, by the names of the parameters in openapi.yaml, such as "suffix", "limit" and "cursor". Empty values select
 // nothing.
 type Filter map[string]string

@@ -39,6 +39,7 @@ func TestRoutesAndContract(t *testing.T) {
 func TestWireTypes(t *testing.T) {
 	for schema, wire := range map[string]any{
 		"IssueRequest": api.IssueRequest{}, "RenewRequest": api.RenewRequest{}, "RevokeRequest": api.RevokeRequest{},
+		"RevocationRequest": api.RevocationRequest{}, "Revocations": api.Revocations{},
 		"CertificateSummary": api.CertificateSummary{}, "Certificate": api.Certificate{},
 		"AppRequest": api.AppRequest{}, "AppChange": api.AppChange{}, "App": api.App{},
 		"DomainRequest": api.DomainRequest{}, "VerifyRequest": api.VerifyRequest{}, "ApproveRequest": api.ApproveRequest{},
@@ -180,7 +181,7 @@ func TestExamples(t *testing.T) {
 			sent++
 		}
 	}
-	require.Equal(t, 14, sent)
+	require.Equal(t, 15, sent)
 }
 
 func TestPublicPages(t *testing.T) {

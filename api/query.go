@@ -69,16 +69,16 @@ func oneOf[T ~string](q *query, name string, all []T) T {
 }
 
 // time reads a time, or a date, which means its first moment.
-func (q *query) time(name string) time.Time {
-	return parse(q, name, func(s string) (time.Time, error) {
-		for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
-			// Beyond these years the texts of times no longer sort.
-			if t, err := time.Parse(layout, s); err == nil && t.UTC().Year() >= 1 && t.UTC().Year() <= 9999 {
-				return t.UTC().Truncate(time.Microsecond), nil
-			}
+func (q *query) time(name string) time.Time { return parse(q, name, parseTime) }
+
+func parseTime(s string) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
+		// Beyond these years the texts of times no longer sort.
+		if t, err := time.Parse(layout, s); err == nil && t.UTC().Year() >= 1 && t.UTC().Year() <= 9999 {
+			return t.UTC().Truncate(time.Microsecond), nil
 		}
-		return time.Time{}, web.Refuse(ca.KindInvalid, "%q is no time: write it like 2026-12-31T08:00:00Z (\"+\" as %%2B), or 2026-12-31.", clip(s))
-	})
+	}
+	return time.Time{}, web.Refuse(ca.KindInvalid, "%q is no time: write it like 2026-12-31T08:00:00Z (\"+\" as %%2B), or 2026-12-31.", clip(s))
 }
 
 // limit reads the length of a page; 0 where the default is wanted.

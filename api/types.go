@@ -33,7 +33,36 @@ type RenewRequest struct {
 
 // RevokeRequest ends a certificate.
 type RevokeRequest struct {
-	Reason string `json:"reason,omitempty" max:"64"` // of RFC 5280, Section 5.3.1; "unspecified" when empty
+	Reason string `json:"reason,omitempty" max:"64"`   // of RFC 5280, Section 5.3.1; "unspecified" when empty, keyCompromise with Proof
+	Proof  string `json:"proof,omitempty" max:"16384"` // of holding the key, see pki.ParseProof; then no token is needed
+}
+
+// RevocationRequest revokes what a search finds, or counts it. The filters are those of the list of certificates; or there are serials.
+type RevocationRequest struct {
+	Suffix       string   `json:"suffix,omitempty" max:"1024"`
+	App          string   `json:"app,omitempty" max:"64"`
+	SPKISHA256   string   `json:"spki_sha256,omitempty" max:"95"`
+	Authority    string   `json:"authority,omitempty" max:"200"`
+	Profile      string   `json:"profile,omitempty" max:"64"`
+	IssuedAfter  string   `json:"issued_after,omitempty" max:"64"` // a time or a date
+	IssuedBefore string   `json:"issued_before,omitempty" max:"64"`
+	Serials      []string `json:"serials,omitempty" max:"64" most:"500"`
+
+	Reason  string `json:"reason,omitempty" max:"64"`
+	DryRun  bool   `json:"dry_run,omitempty"`
+	Confirm string `json:"confirm,omitempty" max:"4096"` // of the last answer of the dry run
+	Cursor  string `json:"cursor,omitempty" max:"4096"`  // Next of the answer before
+}
+
+// Revocations is how far a RevocationRequest has come.
+type Revocations struct {
+	Matched       int                  `json:"matched"`           // certificates found so far
+	RevokedBefore int                  `json:"revoked_before"`    // of those, revoked already when they were found
+	Revoked       int                  `json:"revoked"`           // by this request
+	First         []CertificateSummary `json:"first,omitempty"`   // of a dry run's first answer: the first ones found
+	Missing       []string             `json:"missing,omitempty"` // serials that there are not
+	Next          string               `json:"next,omitempty"`    // the cursor to go on with; empty at the end
+	Confirm       string               `json:"confirm,omitempty"` // at the end of a dry run
 }
 
 // CertificateSummary is a certificate in a list.

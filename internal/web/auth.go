@@ -75,6 +75,21 @@ func (f *Frame) Principal(r *http.Request) (ca.Principal, error) {
 	return p, nil
 }
 
+// Stranger serves a request that shows something else than a token, as whoever it is. Like a guess of a token it is charged to the address, and
+// given back when it went well.
+func (f *Frame) Stranger(r *http.Request, serve func(p ca.Principal) error) error {
+	address := f.Address(r)
+	network := networkOf(address)
+	if wait := f.failures.take(network, f.now()); wait > 0 {
+		return rateLimited(wait, "requests without a valid token from your address")
+	}
+	err := serve(ca.Nobody(address, RequestID(r.Context())))
+	if err == nil {
+		f.failures.giveBack(network)
+	}
+	return err
+}
+
 // bearer is the token of a request, or "" (RFC 6750, Section 2.1; the scheme is case-insensitive by RFC 9110, Section 11.1).
 func bearer(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
