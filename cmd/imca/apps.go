@@ -18,7 +18,8 @@ func newApp(p *program) *cobra.Command {
 	cmd := commandGroup(&cobra.Command{
 		Use: "app", Short: "Developers' applications: who may have which names",
 		Long: `Apps are the developers' applications: a certificate belongs to an app, and an app has tokens. The policy of an app says which
-names it may have: "list" only those of its allow-list, "open" every name that this CA certifies at all.
+names it may have: "prove" those that it has proven to control ('imca domain'), "approve" those that an operator has approved, "list" only
+those of its allow-list, "open" every name that this CA certifies at all. What is on the allow-list needs neither proof nor approval.
 
 On an allow-list "example.com" is that name alone, ".example.com" every name below it, "*.example.com" that wildcard.` + connectionHelp,
 	})
@@ -45,7 +46,7 @@ func newAppCreate(p *program, r *remote) *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVar(&req.Name, "name", "", "a name for people (default: the ID)")
-	cmd.Flags().StringVar(&req.Policy, "policy", string(ca.PolicyList), "list or open")
+	cmd.Flags().StringVar(&req.Policy, "policy", "", "prove, approve, list or open (default: the server's)")
 	cmd.Flags().StringArrayVar(&req.Allowed, "allow", nil, "a name for the allow-list; several times for several")
 	oneOf(cmd, "policy", ca.DomainPolicies())
 	return cmd
@@ -154,7 +155,7 @@ func newAppChange(p *program, r *remote) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.name, "name", "", "a new name for people")
-	flags.StringVar(&o.policy, "policy", "", "list or open")
+	flags.StringVar(&o.policy, "policy", "", "prove, approve, list or open")
 	flags.StringArrayVar(&o.allow, "allow", nil, "add a name to the allow-list")
 	flags.StringArrayVar(&o.disallow, "disallow", nil, "take a name from the allow-list; what was issued stays valid")
 	flags.BoolVar(&o.suspend, "suspend", false, "give it nothing new from now on")

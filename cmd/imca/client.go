@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/imca-project/imca/api"
+	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/pki"
 )
 
@@ -174,6 +175,7 @@ func refusal(p *api.Problem) error {
 	}
 	code := exitRefused
 	switch {
+	case p.Kind() == string(ca.KindUnproven) || p.Kind() == string(ca.KindCAA): // another token would not help
 	case p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden:
 		code = exitToken
 	case p.Status == http.StatusServiceUnavailable:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -31,7 +32,7 @@ const (
 	stateFile      = "dev.json"
 )
 
-// demoApp is the app that the demo token acts for; its domains need no proof.
+// demoApp is the app that the demo token acts for; its domains need no proof, unless --domains says so.
 const demoApp = "demo"
 
 // dataFolder is the data folder of 'imca dev'.
@@ -94,7 +95,7 @@ func (d dataFolder) passphrase() ([]byte, error) {
 
 // provision puts into the folder what its owner works with: the CA certificates, two tokens, and the platform's client certificate. What is
 // there and good stays. The name of the file with the root that verifies the server itself is returned.
-func (d dataFolder) provision(ctx context.Context, store ca.Store, authority *ca.CA, clientName pki.Name, now time.Time) (serverCA string, err error) {
+func (d dataFolder) provision(ctx context.Context, store ca.Store, authority *ca.CA, clientName pki.Name, policy ca.DomainPolicy, now time.Time) (serverCA string, err error) {
 	for _, i := range authority.Issuers() {
 		if len(i.Chain()) == 0 {
 			name := i.Name() + ".crt"
@@ -106,7 +107,11 @@ func (d dataFolder) provision(ctx context.Context, store ca.Store, authority *ca
 			}
 		}
 	}
-	if _, err := ensureApp(ctx, store, authority, localAdmin(), ca.NewApp{ID: demoApp, Name: "Demo", Policy: ca.PolicyOpen}); err != nil {
+	app, err := ensureApp(ctx, store, authority, localAdmin(), ca.NewApp{ID: demoApp, Name: "Demo", Policy: cmp.Or(policy, ca.PolicyOpen)})
+	if err == nil && policy != "" && app.Policy != policy {
+		_, err = authority.ChangeApp(ctx, localAdmin(), demoApp, ca.AppChange{Policy: &policy})
+	}
+	if err != nil {
 		return "", fmt.Errorf("making the demo app: %w", err)
 	}
 	if err := d.token(ctx, authority, operatorToken, ca.NewToken{Name: "operator", Role: ca.RoleOperator}); err != nil {

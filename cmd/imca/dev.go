@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/config"
+	"github.com/imca-project/imca/internal/egress"
 	"github.com/imca-project/imca/internal/pki"
 	"github.com/imca-project/imca/internal/web"
 )
@@ -26,6 +28,11 @@ import (
 // devOptions are the flags of 'imca dev'.
 type devOptions struct {
 	data, https, http, database, hierarchy, logLevel string
+
+	domains           string
+	httpPort, tlsPort uint16
+	resolver          string
+	allowEgress       []string
 }
 
 func newDev(p *program) *cobra.Command {
@@ -49,6 +56,12 @@ work with; other commands find them there by themselves.`,
 	flags.StringVar(&o.database, "database", "", "postgres://USER:PASSWORD@HOST/NAME or sqlite:FILE (default: SQLite in the data folder)")
 	flags.StringVar(&o.hierarchy, "hierarchy", string(ca.HierarchyDirect), "the shape of a CA that is made: direct, issuing or separate")
 	flags.StringVar(&o.logLevel, "log-level", "info", "the least important thing to log: debug, info, warn or error")
+	flags.StringVar(&o.domains, "domains", "", "how the demo app comes to names: open, prove or approve (default: open, or as it was)")
+	flags.Uint16Var(&o.httpPort, "http01-port", 80, "where developers' servers are asked for proofs by http-01")
+	flags.Uint16Var(&o.tlsPort, "tlsalpn01-port", 443, "where they are asked by tls-alpn-01")
+	flags.StringVar(&o.resolver, "resolver", "", "the DNS server to ask, ADDRESS:PORT (default: the system's)")
+	flags.StringArrayVar(&o.allowEgress, "allow-egress", nil, "a range that proofs are looked for in although it is not public, such as 127.0.0.0/8; several times for several")
+	oneOf(cmd, "domains", []ca.DomainPolicy{ca.PolicyOpen, ca.PolicyProve, ca.PolicyApprove})
 	oneOf(cmd, "hierarchy", ca.Hierarchies())
 	oneOf(cmd, "log-level", []string{"debug", "info", "warn", "error"})
 	return cmd
@@ -60,6 +73,9 @@ func runDev(ctx context.Context, p *program, o devOptions, hierarchyGiven bool) 
 		if err := loopbackOnly(flag, address); err != nil {
 			return err
 		}
+	}
+	if o.domains != "" && !slices.Contains([]string{"open", "prove", "approve"}, o.domains) {
+		return usageError{fmt.Errorf("--domains %s: use open, prove or approve", o.domains)}
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
@@ -119,12 +135,45 @@ func (d dataFolder) server(ctx context.Context, o devOptions, hierarchyGiven boo
 	if name, err := pki.ParseName(host); err == nil && !slices.Contains(names, name) {
 		names = append(names, name)
 	}
+	proof, err := d.proof(o)
+	if err != nil {
+		return nil, err
+	}
 	return NewServer(ctx, ServerConfig{
-		Database: database, HTTPS: o.https, HTTP: o.http, BaseURL: "http://" + o.http, OpenKey: k.open,
+		Proof: proof, Database: database, HTTPS: o.https, HTTP: o.http, BaseURL: "http://" + o.http, OpenKey: k.open,
 		OwnNames: names, ClientName: clientName, Grace: 10 * time.Second, Log: log,
 		// One machine, and one person on it: limits would only be in the way of trying how fast it is.
 		Limits: web.Limits{Address: web.Rate{PerSecond: -1}, Token: web.Rate{PerSecond: -1}},
 	})
+}
+
+// devIdentity is what CAA and standing records call the CA of 'imca dev': a name that belongs to nobody (RFC 6761, Section 6.2).
+const devIdentity = "imca.test"
+
+// proof is how names are proven to it.
+func (d dataFolder) proof(o devOptions) (ProofConfig, error) {
+	cfg := ProofConfig{
+		Rules:  ca.DomainRules{Identity: devIdentity, HTTPPort: o.httpPort, TLSPort: o.tlsPort},
+		Egress: egress.Config{Resolver: o.resolver},
+		ClientCertificate: func() (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(d.path(platformCert), d.path(platformKey))
+			return &pair, err
+		},
+	}
+	if o.domains != string(ca.PolicyOpen) { // new apps are closed unless somebody opens them
+		cfg.Rules.Policy = ca.DomainPolicy(o.domains)
+	}
+	for _, text := range o.allowEgress {
+		r, err := config.ParseRange(text)
+		if err != nil {
+			return cfg, usageError{fmt.Errorf("--allow-egress: %w", err)}
+		}
+		cfg.Egress.Allow = append(cfg.Egress.Allow, r)
+	}
+	if _, err := egress.New(cfg.Egress); err != nil {
+		return cfg, usageError{err}
+	}
+	return cfg, nil
 }
 
 // database is the URL of the database: as given, or a file in the folder.
@@ -161,7 +210,7 @@ func (d dataFolder) establish(ctx context.Context, database, hierarchy string, g
 
 // open fills the folder and starts the server.
 func (d dataFolder) open(ctx context.Context, s *Server, o devOptions) error {
-	root, err := d.provision(ctx, s.store, s.ca, s.cfg.ClientName, time.Now())
+	root, err := d.provision(ctx, s.store, s.ca, s.cfg.ClientName, ca.DomainPolicy(o.domains), time.Now())
 	if err != nil {
 		return err
 	}

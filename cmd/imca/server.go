@@ -32,6 +32,7 @@ type ServerConfig struct {
 	OpenKey  func(ref string) (crypto.Signer, error) // opens the key of an authority
 	Profiles []issuer.Profile                        // nil means issuer.DefaultProfiles
 	Names    ca.NamePolicy
+	Proof    ProofConfig
 
 	OwnNames                 []pki.Name // of the HTTPS certificate that the server issues itself
 	CertificateFile, KeyFile string     // or of one from elsewhere
@@ -117,8 +118,12 @@ func (s *Server) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	rules, err := s.cfg.Proof.rules(s.metrics.Proof, s.cfg.Now)
+	if err != nil {
+		return err
+	}
 	s.ca, err = ca.New(ca.Config{
-		Store: s.store, Issuers: issuers, Names: s.cfg.Names, Observe: s.metrics.Issuance, Now: s.cfg.Now, Log: s.cfg.Log,
+		Store: s.store, Issuers: issuers, Names: s.cfg.Names, Domains: rules, Observe: s.metrics.Issuance, Now: s.cfg.Now, Log: s.cfg.Log,
 	})
 	if err != nil {
 		return err
@@ -159,6 +164,7 @@ func (s *Server) Start() error {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.background.Go(func() { s.upkeep(ctx) })
+	s.background.Go(func() { s.recheck(ctx) })
 	return nil
 }
 
@@ -224,6 +230,23 @@ func (s *Server) Close() error {
 	}
 	s.background.Wait()
 	return errors.Join(append(faults, s.store.Close())...)
+}
+
+// recheck looks at the proofs of names whose time has come.
+func (s *Server) recheck(ctx context.Context) {
+	const every = time.Minute
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := s.ca.RecheckDomains(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Log.Error("looking at proofs again; it is tried again in a minute", "error", err)
+		}
+	}
 }
 
 // upkeep is what is done beside the requests.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/config"
+	"github.com/imca-project/imca/internal/egress"
 	"github.com/imca-project/imca/internal/issuer"
 	"github.com/imca-project/imca/internal/keys"
 	"github.com/imca-project/imca/internal/pki"
@@ -27,6 +28,7 @@ type settings struct {
 	ownNames   []pki.Name
 	clientName pki.Name
 	proxies    []netip.Prefix
+	proof      ProofConfig
 	keyType    pki.KeyType
 	logLevel   slog.Level
 }
@@ -83,7 +85,39 @@ func (s *settings) read(faults *config.Faults) {
 	if len(s.TLS.Names) == 0 && s.TLS.Certificate == "" {
 		s.ownNames = s.defaultNames()
 	}
+	s.readDomains(faults)
 	_ = s.logLevel.UnmarshalText([]byte(s.LogLevel)) // config has checked it
+}
+
+// readDomains turns the settings for proofs into what the server takes.
+func (s *settings) readDomains(faults *config.Faults) {
+	const day = 24 * time.Hour
+	d := s.Domains
+	s.proof = ProofConfig{
+		Rules: ca.DomainRules{
+			Policy: ca.DomainPolicy(d.Policy), Identity: d.CAAIdentity, ProofLife: time.Duration(d.ProofDays) * day,
+			SuspendAfter: time.Duration(d.SuspendDays) * day, ParentCovers: d.ParentCovers, Brands: d.Brands,
+			Quotas: ca.Quotas{
+				CertificatesPerWeek: *d.CertificatesPerWeek, CertificatesPerNameWeek: *d.CertificatesPerNameWeek,
+				OpenClaims: d.OpenClaims, ProofsPerHour: d.ProofsPerHour,
+			},
+		},
+		Egress:  egress.Config{Allow: parseRanges(d.Allow), Resolver: d.Resolver},
+		Timeout: time.Duration(d.TimeoutSeconds) * time.Second,
+	}
+	host := d.CAAIdentity
+	if u, err := url.Parse(s.PublicURL); err == nil && host == "" {
+		host = u.Hostname()
+	}
+	if host == "" {
+		return
+	}
+	switch name, err := pki.ParseName(host); {
+	case d.CAAIdentity != "" && (err != nil || name.IsIP() || name.IsWildcard()):
+		faults.Add("domains.caa_identity", "%q is no domain name: give one of yours, such as ca.example.com.", d.CAAIdentity)
+	case err == nil && !name.IsIP() && strings.Contains(name.String(), "."):
+		s.proof.Rules.Identity = name.String()
+	}
 }
 
 // defaultNames are the names of the server's own certificate where none are configured.

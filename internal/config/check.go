@@ -29,7 +29,7 @@ func (c *Config) check() Faults {
 	for _, list := range []struct {
 		path   string
 		ranges []string
-	}{{"policy.allow_addresses", c.Policy.AllowAddresses}, {"trusted_proxies", c.TrustedProxies}} {
+	}{{"policy.allow_addresses", c.Policy.AllowAddresses}, {"domains.allow", c.Domains.Allow}, {"trusted_proxies", c.TrustedProxies}} {
 		for i, text := range list.ranges {
 			if _, err := ParseRange(text); err != nil {
 				f.Add(fmt.Sprintf("%s[%d]", list.path, i), "%v", err)
@@ -39,6 +39,7 @@ func (c *Config) check() Faults {
 	if levels := []string{"debug", "info", "warn", "error"}; !slices.Contains(levels, c.LogLevel) {
 		f.Add("log_level", "There is no level %q: use one of %s.", c.LogLevel, strings.Join(levels, ", "))
 	}
+	c.Domains.check(&f)
 	c.Limits.check(&f)
 	return f
 }
@@ -156,6 +157,33 @@ func (p *Profile) check(f *Faults, path string) {
 	bound("max_names", p.MaxNames, 1000)
 	if len(p.KeyTypes) == 0 {
 		f.Add(path+".key_types", "A profile without a key type issues nothing: name one, or leave the setting out.")
+	}
+}
+
+func (d *Domains) check(f *Faults) {
+	if policies := []string{"open", "prove", "approve", "list"}; !slices.Contains(policies, d.Policy) {
+		f.Add("domains.policy", "There is no policy %q: use one of %s.", d.Policy, strings.Join(policies, ", "))
+	}
+	for _, b := range []struct {
+		name        string
+		value       int
+		least, most int
+	}{
+		{"proof_days", d.ProofDays, 1, 397}, {"suspend_days", d.SuspendDays, 1, 397}, {"timeout_seconds", d.TimeoutSeconds, 1, 25},
+		{"certificates_per_week", *d.CertificatesPerWeek, 0, 1_000_000}, {"certificates_per_name_week", *d.CertificatesPerNameWeek, 0, 1_000_000},
+		{"open_claims", d.OpenClaims, 1, 10_000}, {"proofs_per_hour", d.ProofsPerHour, 1, 1_000_000},
+	} {
+		if b.value < b.least || b.value > b.most {
+			f.Add("domains."+b.name, "%d is out of bounds: give %d to %d.", b.value, b.least, b.most)
+		}
+	}
+	if d.Resolver == "" {
+		return
+	}
+	if _, err := netip.ParseAddrPort(d.Resolver); err != nil {
+		if _, err := netip.ParseAddr(d.Resolver); err != nil {
+			f.Add("domains.resolver", "%q is no address: write ADDRESS or ADDRESS:PORT, such as 192.0.2.53.", d.Resolver)
+		}
 	}
 }
 

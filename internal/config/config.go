@@ -27,6 +27,7 @@ type Config struct {
 
 	Profiles Profiles `yaml:"profiles"`
 	Policy   Policy   `yaml:"policy,omitempty"`
+	Domains  Domains  `yaml:"domains"`
 
 	// ClientName is the subject of the platform's client certificate. The configurations that developers get admit this
 	// name and no other, so it stays the same for as long as one of them is in use.
@@ -143,6 +144,51 @@ type Policy struct {
 	AllowAddresses []string `yaml:"allow_addresses,omitempty"`
 }
 
+// Domains says how apps come to names, and how their servers are asked for proof (docs/domains.md).
+type Domains struct {
+	// Policy is the policy of apps that are made without one: `prove` (the app shows that it controls a name), `approve` (an
+	// operator decides), `list` (only names of the app's allow-list) or `open` (any name).
+	Policy string `yaml:"policy"`
+
+	// ParentCovers lets a proof by DNS for a name cover every name below it, but for those that another app holds.
+	ParentCovers bool `yaml:"parent_covers"`
+
+	// CAAIdentity is the domain name by which CAA and standing DNS records call this CA. The host of `public_url` when empty.
+	CAAIdentity string `yaml:"caa_identity,omitempty"`
+
+	// ProofDays is how long a proof is good. It is renewed by itself before, if it is still in place.
+	ProofDays int `yaml:"proof_days"`
+
+	// SuspendDays is how long the renewal of a proof may fail before the name is suspended.
+	SuspendDays int `yaml:"suspend_days"`
+
+	// Brands are words such as `tencent`: a name that looks like one of them needs an operator's approval besides its proof.
+	Brands []string `yaml:"brands,omitempty,flow"`
+
+	// Allow are addresses (`10.1.2.3`) and ranges (`10.0.0.0/8`) that proofs are looked for at although they are not public.
+	// Without them no private, loopback or otherwise special address is ever connected to.
+	Allow []string `yaml:"allow,omitempty,flow"`
+
+	// Resolver is the DNS server to ask, `ADDRESS` or `ADDRESS:PORT`. Those of /etc/resolv.conf when empty. Choose one that
+	// checks DNSSEC.
+	Resolver string `yaml:"resolver,omitempty"`
+
+	// TimeoutSeconds is how long one look at a proof may take.
+	TimeoutSeconds int `yaml:"timeout_seconds"`
+
+	// CertificatesPerWeek is how many certificates one app may have in a week; 0 for no bound.
+	CertificatesPerWeek *int `yaml:"certificates_per_week"`
+
+	// CertificatesPerNameWeek is how many certificates one app may have in a week for the same name; 0 for no bound.
+	CertificatesPerNameWeek *int `yaml:"certificates_per_name_week"`
+
+	// OpenClaims is how many names one app may ask for that are not proven yet.
+	OpenClaims int `yaml:"open_claims"`
+
+	// ProofsPerHour is how often one app may have proofs looked at in an hour.
+	ProofsPerHour int `yaml:"proofs_per_hour"`
+}
+
 // Limits are the bounds that keep one client from taking everything. Each server of several counts for itself.
 type Limits struct {
 	// TokenPerSecond is how many requests a second one token may make in the long run.
@@ -185,6 +231,14 @@ func (c *Config) fill() {
 	c.Profiles.Server.fill(90, 397, 100, true)
 	c.Profiles.Client.fill(7, 90, 10, false)
 	setting(&c.ClientName, "callback.platform.internal")
+	setting(&c.Domains.Policy, "prove")
+	setting(&c.Domains.ProofDays, 90)
+	setting(&c.Domains.SuspendDays, 14)
+	setting(&c.Domains.TimeoutSeconds, 20)
+	setting(&c.Domains.OpenClaims, 100)
+	setting(&c.Domains.ProofsPerHour, 300)
+	number(&c.Domains.CertificatesPerWeek, 1000)
+	number(&c.Domains.CertificatesPerNameWeek, 50)
 	setting(&c.Limits.TokenPerSecond, 100)
 	setting(&c.Limits.TokenBurst, 200)
 	setting(&c.Limits.AddressPerSecond, 500)
@@ -205,6 +259,13 @@ func (p *Profile) fill(days, most, count int, names bool) {
 	}
 	if p.IPNames == nil {
 		p.IPNames = &names
+	}
+}
+
+// number is setting for a number that may be 0.
+func number(field **int, value int) {
+	if *field == nil {
+		*field = &value
 	}
 }
 

@@ -23,6 +23,7 @@ type Metrics struct {
 	durations *prometheus.HistogramVec
 	issuances *prometheus.CounterVec
 	issuing   *prometheus.HistogramVec
+	proofs    *prometheus.CounterVec
 }
 
 // NewMetrics returns metrics with a registry of their own, to which others may add. now tells the time; nil means time.Now.
@@ -48,7 +49,10 @@ func NewMetrics(now func() time.Time) *Metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
 		}, []string{"profile"}),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.issuances, m.issuing,
+	m.proofs = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "imca_domain_proofs_total", Help: "Looks at proofs of names, by method and result: proven, failed; and names that were suspended.",
+	}, []string{"method", "result"})
+	m.registry.MustRegister(m.requests, m.durations, m.issuances, m.issuing, m.proofs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -71,6 +75,11 @@ func (m *Metrics) request(method, route string, status int, took time.Duration) 
 	}
 	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
 	m.durations.WithLabelValues(route, method).Observe(took.Seconds())
+}
+
+// Proof counts a look at the proof of a name. It fits ca.DomainRules.Observe.
+func (m *Metrics) Proof(method ca.Method, result ca.ProofResult) {
+	m.proofs.WithLabelValues(string(method), string(result)).Inc()
 }
 
 // Issuance counts an issuance that begins; what it returns is called at its end. It fits ca.Config.Observe.
