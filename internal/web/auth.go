@@ -37,9 +37,10 @@ func (f *Frame) Private(h func(w http.ResponseWriter, r *http.Request, p ca.Prin
 
 // Principal tells who sent a request.
 //
-// A token that was found good lately is limited on its own account. Any other may be a guess, so it is first charged to the address, and
-// given back when it turns out good: whoever guesses is stopped before the database is asked, and whoever shares the address with a guesser
-// goes on working.
+// A token that was found good lately is limited on its own account. Any other may be a guess, and when it was one it is charged to the
+// address: who has guessed too often is stopped before the database is asked, and who shares the address with a guesser goes on working.
+// What is not known yet is not charged, or the many clients of one address would be refused just after a start. How many guesses are under
+// way at one moment is bounded by the limit of the address.
 func (f *Frame) Principal(r *http.Request) (ca.Principal, error) {
 	var (
 		now     = f.now()
@@ -54,38 +55,37 @@ func (f *Frame) Principal(r *http.Request) (ca.Principal, error) {
 		if wait := f.tokens.take(token, now); wait > 0 {
 			return ca.Principal{}, rateLimited(wait, "this token")
 		}
-	} else if wait := f.failures.take(network, now); wait > 0 {
+	} else if wait := f.failures.wait(network, now); wait > 0 {
 		return ca.Principal{}, rateLimited(wait, "requests without a valid token from your address")
 	}
 	p, err := f.authenticate(r.Context(), secret, address, RequestID(r.Context()))
 	var refusal *ca.Error
 	switch {
-	case errors.As(err, &refusal):
+	case errors.As(err, &refusal) && known:
 		f.tokens.forget(token)
-		return ca.Principal{}, err
-	case !known:
-		f.failures.giveBack(network)
+	case errors.As(err, &refusal):
+		f.failures.take(network, now)
+	case err == nil && !known:
+		f.tokens.take(token, now)
 	}
 	if err != nil {
 		return ca.Principal{}, err
 	}
-	if !known {
-		f.tokens.take(token, now)
-	}
 	return p, nil
 }
 
-// Stranger serves a request that shows something else than a token, as whoever it is. Like a guess of a token it is charged to the address, and
-// given back when it went well.
+// Stranger serves a request that shows something else than a token, as whoever it is. Like a guess of a token it is charged to the address
+// unless it went well.
 func (f *Frame) Stranger(r *http.Request, serve func(p ca.Principal) error) error {
 	address := f.Address(r)
 	network := networkOf(address)
-	if wait := f.failures.take(network, f.now()); wait > 0 {
+	now := f.now()
+	if wait := f.failures.wait(network, now); wait > 0 {
 		return rateLimited(wait, "requests without a valid token from your address")
 	}
 	err := serve(ca.Nobody(address, RequestID(r.Context())))
-	if err == nil {
-		f.failures.giveBack(network)
+	if err != nil {
+		f.failures.take(network, now)
 	}
 	return err
 }

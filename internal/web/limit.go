@@ -74,11 +74,11 @@ func (l *limiter) take(key string, now time.Time) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	due, seen := l.due[key]
+	if wait := l.excess(due, now); wait > 0 {
+		return wait
+	}
 	if due.Before(now) {
 		due = now
-	}
-	if ahead := due.Sub(now); l.interval > 0 && ahead > l.tolerance {
-		return ahead - l.tolerance
 	}
 	if !seen && len(l.due) >= maxKeys {
 		l.makeRoom(now)
@@ -87,13 +87,19 @@ func (l *limiter) take(key string, now time.Time) (wait time.Duration) {
 	return 0
 }
 
-// giveBack takes back what take counted.
-func (l *limiter) giveBack(key string) {
+// wait is what take would return, without counting.
+func (l *limiter) wait(key string, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if due, seen := l.due[key]; seen {
-		l.due[key] = due.Add(-l.interval)
+	return l.excess(l.due[key], now)
+}
+
+// excess is how far a key that is due at some moment has run ahead too far.
+func (l *limiter) excess(due, now time.Time) time.Duration {
+	if l.interval == 0 || due.Before(now) {
+		return 0
 	}
+	return max(due.Sub(now)-l.tolerance, 0)
 }
 
 func (l *limiter) has(key string) bool {

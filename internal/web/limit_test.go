@@ -2,11 +2,15 @@ package web_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"runtime"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,6 +95,32 @@ func TestGuessesAreLimitedBeforeTheLookUp(t *testing.T) {
 	d.pass(10 * time.Second)
 	require.Equal(t, 200, neighbour("imca_other"))
 	require.Equal(t, 401, guess(0), "a good token was not charged")
+}
+
+// After a start no token is known yet, and many clients may share an address.
+func TestFirstRequestsAreNoGuesses(t *testing.T) {
+	const clients = 50
+	var arrived, served sync.WaitGroup
+	arrived.Add(clients)
+	f := web.New(web.Config{
+		Limits: web.Limits{Failures: web.Rate{PerSecond: 0.1, Burst: 5}},
+		Authenticate: func(context.Context, string, string, string) (ca.Principal, error) {
+			arrived.Done()
+			arrived.Wait() // all are under way at once
+			return ca.Principal{Name: "good", Role: ca.RoleAuditor}, nil
+		},
+	})
+	var refused atomic.Int64
+	for range clients {
+		served.Go(func() {
+			if _, err := f.Principal(httptest.NewRequest("GET", "/", nil)); err != nil {
+				refused.Add(1)
+				arrived.Done()
+			}
+		})
+	}
+	served.Wait()
+	require.Zero(t, refused.Load())
 }
 
 func TestRevokedTokenIsAGuess(t *testing.T) {
