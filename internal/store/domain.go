@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/imca-project/imca/internal/ca"
@@ -29,7 +30,7 @@ func scanDomain(r row) (d ca.Domain, err error) {
 		&d.ProvenBy, &d.Lasting, instant{&d.ProvenAt}, instant{&d.ExpiresAt}, instant{&d.CheckedAt}, instant{&d.FailingSince},
 		&d.Failure, instant{&d.DueAt}, &d.Flag, instant{&d.DecidedAt}, &d.DecidedBy, &d.Decision, instant{&d.CreatedAt}, &d.CreatedBy, &d.Version)
 	if err == nil {
-		d.Name, err = pki.ParseName(name)
+		d.Name = pki.RecordedName(name)
 	}
 	return d, err
 }
@@ -109,21 +110,38 @@ func (s *Store) Domains(ctx context.Context, names []pki.Name) (claims []ca.Doma
 }
 
 // ListDomains implements ca.Store.
-func (s *Store) ListDomains(ctx context.Context, q ca.DomainQuery) (claims []ca.Domain, err error) {
-	var w conditions
-	if !q.Name.IsZero() {
-		w.add("reversed = ?", searchKey(q.Name.Base()))
+func (s *Store) ListDomains(ctx context.Context, q ca.DomainQuery) ([]ca.Domain, error) {
+	condition, args := domainStatement(s.db, q)
+	return s.listDomains(ctx, condition, args)
+}
+
+// domainStatement is what follows "FROM domains" for a page of claims, in the order of names. There is an index for all claims, for those of an app and
+// for those in a state.
+func domainStatement(db database, q ca.DomainQuery) (condition string, args []any) {
+	where := new(conditions)
+	r := reading{order: []string{"reversed", "app"}}
+	key := []any{searchKey(q.Beyond.Name), text(q.Beyond.App)}
+	switch {
+	case !q.Name.IsZero():
+		where.add("reversed = ?", searchKey(q.Name.Base()))
+		where.other("app", q.App)
+		where.other("state", string(q.State))
+	case q.App != "":
+		r.lead, r.common, r.order, key = "app", text(q.App), r.order[:1], key[:1]
+		where.other("state", string(q.State))
+	case q.State != "":
+		r.lead, r.common = "state", text(string(q.State))
 	}
+	low := ""
 	if q.Suffix != "" {
-		low := suffixKey(q.Suffix)
-		w.add("reversed >= ? AND reversed < ?", low, low[:len(low)-1]+"/") // "/" follows "." in ASCII
+		low = suffixKey(q.Suffix)
+		r.from, r.to = low, strings.TrimSuffix(low, ".")+"/" // "/" follows "." in ASCII
 	}
-	w.equal("app", text(q.App))
-	w.equal("state", string(q.State))
-	if q.Beyond != (ca.DomainCursor{}) {
-		w.add("(reversed, app) > (?, ?)", searchKey(q.Beyond.Name), text(q.Beyond.App))
+	if q.Beyond != (ca.DomainCursor{}) && searchKey(q.Beyond.Name) >= low {
+		r.beyond = key
 	}
-	return s.listDomains(ctx, w.where()+` ORDER BY reversed, app LIMIT `+w.value(q.Limit), w.args)
+	r.bound(where, db)
+	return where.where() + r.orderBy() + " LIMIT " + where.value(q.Limit), where.args
 }
 
 // DueDomains implements ca.Store.

@@ -101,7 +101,7 @@ func eventStatement(db database, q ca.EventQuery) (statement string, args []any)
 		case r.lead == "":
 			r.lead, r.common = f.column, text(f.value)
 		default:
-			where.add(f.column+" = ?", text(f.value))
+			where.other(f.column, f.value)
 		}
 	}
 	if !q.After.IsZero() {

@@ -145,8 +145,8 @@ func listStatement(db database, q ca.CertificateQuery) (from source, statement s
 		" LIMIT " + where.value(q.Limit+1), where.args
 }
 
-// filter adds the filters by equality. Those on columns of many values, which statistics tell to be rare, are plain conditions; of the others, the first
-// leads the reading if its source has an index for that, and CASE keeps SQLite from looking for an index for the rest (PostgreSQL sees through it).
+// filter adds the filters by equality. Those on columns of many values are plain conditions: each value is rare, so the planners take its index
+// anyway. Of the others the first that an index of the source begins with leads the reading.
 func (f source) filter(where *conditions, q ca.CertificateQuery) reading {
 	r := reading{order: f.order, down: f.down}
 	if q.Fingerprint != nil {
@@ -168,7 +168,7 @@ func (f source) filter(where *conditions, q ca.CertificateQuery) reading {
 		case e.column == "n.app": // of a domain: there is an index with both
 			where.add("n.app = ?", text(e.value))
 		default:
-			where.add("CASE WHEN TRUE THEN "+e.column+" END = ?", text(e.value))
+			where.other(e.column, e.value)
 		}
 	}
 	return r

@@ -122,6 +122,12 @@ func TestPlansSQLite(t *testing.T) {
 		require.Len(t, steps, 1)
 		require.Contains(t, steps[0]+" ", " "+strings.Replace(index, "events_pkey", "sqlite_autoindex_events_1", 1)+" ", steps)
 	})
+	eachDomainQuery(func(q ca.DomainQuery, index string) {
+		condition, args := domainStatement(db, q)
+		steps := explain(t, "SELECT * FROM domains"+condition, args)
+		require.Len(t, steps, 1, "%+v", q)
+		require.Contains(t, steps[0]+" ", " "+strings.Replace(index, "domains_pkey", "sqlite_autoindex_domains_1", 1)+" ", "%+v", q)
+	})
 }
 
 func eachEventQuery(test func(q ca.EventQuery, index string)) {
@@ -182,6 +188,26 @@ func TestPlansPostgres(t *testing.T) {
 		statement, args := eventStatement(db, q)
 		require.Equal(t, []string{index}, explain(t, statement, args))
 	})
+	eachDomainQuery(func(q ca.DomainQuery, index string) {
+		condition, args := domainStatement(db, q)
+		require.Equal(t, []string{index}, explain(t, "SELECT * FROM domains"+condition, args), "%+v", q)
+	})
+}
+
+func eachDomainQuery(test func(q ca.DomainQuery, index string)) {
+	for _, beyond := range []ca.DomainCursor{{}, {Name: pki.RecordedName("h50.example.com"), App: "app-5"}} {
+		for _, suffix := range []string{"", "example.com"} {
+			q := ca.DomainQuery{Suffix: suffix, Beyond: beyond, Limit: 50}
+			test(q, "domains_pkey")
+			q.State = ca.DomainPending
+			test(q, "domains_state")
+			q.App = "app-1"
+			test(q, "domains_app")
+			q.State = ""
+			test(q, "domains_app")
+		}
+	}
+	test(ca.DomainQuery{Name: pki.RecordedName("h50.example.com"), Limit: 50}, "domains_pkey")
 }
 
 // TestCommitPlan: PostgreSQL plans the statement of a group while the tables are still empty, and keeps that plan while they grow.
@@ -254,6 +280,9 @@ func populate(t *testing.T, db *postgres, n int) {
 		`INSERT INTO revocations SELECT serial, authority, app, created_at, 1, 'olga', not_after FROM certificates WHERE substr(serial, 2, 1) < '\x40'
 			AND serial IN (SELECT serial FROM signatures)`,
 		`UPDATE signatures SET live = FALSE WHERE serial IN (SELECT serial FROM revocations)`,
+		`INSERT INTO apps SELECT 'app-' || i, 'n', 'open', '', FALSE, now(), 1 FROM generate_series(0, 9) i`,
+		`INSERT INTO domains SELECT 'com.example.h' || i || '.', 'app-' || i % 10, 'h' || i || '.example.com', CASE i % 2 WHEN 0 THEN 'pending' ELSE 'valid' END,
+			i % 2 = 1, NULL, FALSE, '', '', NULL, '', FALSE, NULL, NULL, NULL, NULL, '', NULL, '', NULL, '', '', now(), '', 1 FROM generate_series(1, 20000) i`,
 		`VACUUM ANALYZE`,
 	} {
 		_, err := db.exec(ctx, statement)

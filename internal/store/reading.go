@@ -77,10 +77,11 @@ func (c *conditions) add(text string, values ...any) {
 	c.texts = append(c.texts, text)
 }
 
-// equal adds a condition unless the value is empty.
-func (c *conditions) equal(column, value string) {
+// other adds a filter by equality, unless it is empty, for which the planners shall not leave the index of the list. CASE keeps SQLite from it;
+// PostgreSQL, which has statistics to decide by, sees through it.
+func (c *conditions) other(column, value string) {
 	if value != "" {
-		c.add(column+" = ?", value)
+		c.add("CASE WHEN TRUE THEN "+column+" END = ?", text(value))
 	}
 }
 
