@@ -12,7 +12,6 @@ import (
 	"github.com/imca-project/imca/api"
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/issuer"
-	"github.com/imca-project/imca/internal/pki"
 )
 
 // filterFlags are the flags of 'imca list' that become parameters of the query, by their names there.
@@ -193,38 +192,4 @@ func showCertificate(p *program, c *api.Certificate) error {
 		[2]string{"Requested", c.CreatedAt.Local().Format(layout) + " by " + c.RequestedBy},
 	)
 	return nil
-}
-
-func newRevoke(p *program) *cobra.Command {
-	var reason string
-	cmd := &cobra.Command{
-		Use: "revoke SERIAL", Short: "End a certificate before its time", Args: words(1, 1, "say which certificate"),
-		Long: `Revoke a certificate. It cannot be taken back. If the key leaked, say --reason keyCompromise: it may be added later too, to a
-certificate that was revoked for another reason.` + connectionHelp,
-		Example: "  imca revoke 5b1c… --reason keyCompromise",
-	}
-	cmd.Flags().StringVar(&reason, "reason", pki.Unspecified.String(), "why: "+reasonList())
-	oneOf(cmd, "reason", strings.Split(reasonList(), ", "))
-	r := remoteFlags(p, cmd, demoToken)
-	cmd.RunE = r.run(func(ctx context.Context, c *api.Client, args []string) error {
-		cert, err := c.Revoke(ctx, args[0], reason)
-		if err != nil {
-			return err
-		}
-		if p.json {
-			return p.encode(cert)
-		}
-		p.say("%s %s (%s) for %s.", p.paint(bad, "Revoked"), cert.Serial, strings.Join(cert.Domains, ", "), cert.RevocationReason)
-		return nil
-	})
-	return cmd
-}
-
-// reasonList is every reason that fits, separated by commas.
-func reasonList() string {
-	var names []string
-	for _, r := range pki.LeafReasons() {
-		names = append(names, r.String())
-	}
-	return strings.Join(names, ", ")
 }

@@ -107,6 +107,11 @@ func (r *remote) fromData() error {
 
 // run makes a command of what it does with a client.
 func (r *remote) run(do func(ctx context.Context, c *api.Client, args []string) error) func(*cobra.Command, []string) error {
+	return r.runAs(true, do)
+}
+
+// runAs is run; without a token where none is needed.
+func (r *remote) runAs(somebody bool, do func(ctx context.Context, c *api.Client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := r.resolve(); err != nil {
 			return err
@@ -114,7 +119,9 @@ func (r *remote) run(do func(ctx context.Context, c *api.Client, args []string) 
 		if strings.HasPrefix(r.url, "http:") {
 			return usageError{fmt.Errorf("%s: the token would go over the network in clear: use the https:// address of the server", r.url)}
 		}
-		if r.token == "" {
+		if !somebody {
+			r.token = ""
+		} else if r.token == "" {
 			return codedError{exitToken, errors.New("this needs a token: give --token-file, or IMCA_TOKEN; an operator makes one with 'imca token create'")}
 		}
 		transport, err := r.transport()

@@ -17,6 +17,7 @@ type program struct {
 	out, err io.Writer
 
 	colour  bool // out shows colours
+	asked   bool // in is a terminal, and so is err: somebody can answer a question
 	watched bool // err is a terminal: somebody waits, so progress is shown
 	json    bool // --json
 }
@@ -26,6 +27,7 @@ func standardStreams() *program {
 	return &program{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
 		colour:  term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+		asked:   term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
 		watched: term.IsTerminal(int(os.Stderr.Fd())),
 	}
 }
