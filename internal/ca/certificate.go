@@ -28,8 +28,9 @@ type Usage string
 
 // The usages. A certificate has one of them, never both.
 const (
-	UsageServerAuth Usage = "serverAuth"
-	UsageClientAuth Usage = "clientAuth"
+	UsageServerAuth  Usage = "serverAuth"
+	UsageClientAuth  Usage = "clientAuth"
+	UsageOCSPSigning Usage = "OCSPSigning" // of the CA's own responders
 )
 
 // Certificate is one issuance: what was recorded before signing, and, once committed, its signature and revocation.
@@ -38,7 +39,7 @@ type Certificate struct {
 	Authority string // who signs it
 	Profile   string
 	Usage     Usage
-	App       string // whose it is; empty for the platform's own, and only for those: a developer's is never for UsageClientAuth
+	App       string // whose it is; empty for the platform's own, and only for those: a developer's is for UsageServerAuth alone
 
 	// RequestedBy is the name of the principal who asked.
 	RequestedBy string

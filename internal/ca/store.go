@@ -19,6 +19,7 @@ import (
 // Errors that callers act upon are ErrNotFound, ErrExists, ErrChanged and ErrFull (by errors.Is), and *ClaimedError (by errors.As); all others are faults.
 type Store interface {
 	Certificates
+	Revocations
 	Apps
 	Domains
 	Tokens
@@ -46,10 +47,10 @@ type Certificates interface {
 	ListCertificates(ctx context.Context, q CertificateQuery) (CertificatePage, error)
 
 	// RevokeCertificate records the revocation of a certificate that is not revoked, pending ones included, and removes it from the pending.
-	// ErrChanged: it is revoked already. ErrNotFound: there is no such certificate.
+	// It is unpublished from then on. ErrChanged: it is revoked already. ErrNotFound: there is no such certificate.
 	RevokeCertificate(ctx context.Context, serial pki.Serial, r Revocation, act Act) error
 
-	// RaiseRevocation changes the reason of a revocation from one to another. ErrChanged: its reason is not from.
+	// RaiseRevocation changes the reason of a revocation from one to another, and makes it unpublished. ErrChanged: its reason is not from.
 	RaiseRevocation(ctx context.Context, serial pki.Serial, from, to pki.Reason, act Act) error
 
 	// FindCertificates are those of the serials that there are, in no order.
@@ -60,13 +61,39 @@ type Certificates interface {
 	// the changed ones are committed, and the act's own if there are any. It returns the changed ones, in no order.
 	RevokeCertificates(ctx context.Context, serials []pki.Serial, r Revocation, over []pki.Reason, events []Event, act Act) ([]pki.Serial, error)
 
-	// ReleaseCertificate takes away a revocation with the reason certificateHold; the certificate is then as it was before.
+	// ReleaseCertificate takes away a revocation with the reason certificateHold, and makes that unpublished; the certificate is then as it was before.
 	// ErrChanged: it is not on hold.
 	ReleaseCertificate(ctx context.Context, serial pki.Serial, act Act) error
 
 	// KeyBlocked tells whether a public key, by the SHA-256 of its SubjectPublicKeyInfo, is that of a certificate that was ever revoked for
 	// keyCompromise: both are one change. Its answer is never older than the call, so the key is refused everywhere at once.
 	KeyBlocked(ctx context.Context, spki [32]byte) (bool, error)
+}
+
+// Revocations keeps what relying parties are told: the latest list of each authority, and which changes of revocations it does not show yet.
+// A change is unpublished from its own commit until that of the list which shows it, and a list takes away just those that it was made from:
+// whatever is committed meanwhile stays for the next.
+type Revocations interface {
+	// Standing is whose a certificate is and whether it is revoked. ErrNotFound: there is no such certificate. Its answer is never older
+	// than the call, so a revocation is told at once, everywhere.
+	Standing(ctx context.Context, serial pki.Serial) (Standing, error)
+
+	// ListRevoked is in the order of NotAfter, then of serials.
+	ListRevoked(ctx context.Context, q RevokedQuery) ([]Revoked, error)
+
+	// ListUnpublished are changes that the list of an authority does not show, the oldest first, and each with its revocation as it is now.
+	ListUnpublished(ctx context.Context, authority string, limit int) ([]Unpublished, error)
+
+	// ListCRLStates tells of each authority how its list stands.
+	ListCRLStates(ctx context.Context) ([]CRLState, error)
+
+	// CRL is the latest list of an authority. earlier, if not nil, is one that was its latest once: parts that are still the same are
+	// taken from there. ErrNotFound: it has none.
+	CRL(ctx context.Context, authority string, earlier *CRL) (*CRL, error)
+
+	// PublishCRL replaces the list with the number previous (0: there is none) by another: changed are the places in its Entries that
+	// differ, shown the changes that it shows. ErrChanged: the latest has another number; nothing was changed.
+	PublishCRL(ctx context.Context, c *CRL, previous int64, changed []int, shown []Unpublished, act Act) error
 }
 
 // Apps keeps the developers' applications.

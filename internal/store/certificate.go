@@ -76,6 +76,9 @@ func (s *Store) RevokeCertificate(ctx context.Context, serial pki.Serial, r ca.R
 		if _, err = tx.exec(ctx, `UPDATE signatures SET live = FALSE WHERE serial = $1`, serial[:]); err != nil {
 			return err
 		}
+		if err := s.unpublish(ctx, tx, act, [][]byte{serial[:]}); err != nil {
+			return err
+		}
 		return s.blockKeys(ctx, tx, [][]byte{serial[:]}, r.Reason, r.At)
 	})
 }
@@ -88,6 +91,9 @@ func (s *Store) RaiseRevocation(ctx context.Context, serial pki.Serial, from, to
 		}
 		err := changedOne(tx.exec(ctx, `UPDATE revocations SET reason = $3 WHERE serial = $1 AND reason = $2`, serial[:], int(from), int(to)))
 		if err != nil {
+			return err
+		}
+		if err := s.unpublish(ctx, tx, act, [][]byte{serial[:]}); err != nil {
 			return err
 		}
 		return s.blockKeys(ctx, tx, [][]byte{serial[:]}, to, act.Event.At)

@@ -52,6 +52,9 @@ type database interface {
 	// commit makes all the writes of a group in one transaction, and says of each signature whether its certificate was pending.
 	commit(ctx context.Context, writes []*write) error
 
+	// forget removes changes of an authority from the unpublished, in a transaction.
+	forget(ctx context.Context, tx statements, authority string, changes []ca.Unpublished) error
+
 	// committers is how many commits at once serve a group best.
 	committers() int
 

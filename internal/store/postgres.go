@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/imca-project/imca/internal/ca"
 )
 
 // postgres is a PostgreSQL database.
@@ -99,6 +101,16 @@ func (p *postgres) transact(ctx context.Context, do func(tx statements) error) e
 		return err
 	}
 	return tx.Commit(ctx)
+}
+
+func (p *postgres) forget(ctx context.Context, tx statements, authority string, changes []ca.Unpublished) error {
+	var ids, serials [][]byte
+	for _, c := range changes {
+		ids, serials = append(ids, []byte(c.ID)), append(serials, c.Serial[:])
+	}
+	_, err := tx.exec(ctx, `DELETE FROM unpublished u USING unnest($2::bytea[], $3::bytea[]) AS s (id, serial)
+		WHERE u.authority = $1 AND u.id = s.id AND u.serial = s.serial`, authority, ids, serials)
+	return err
 }
 
 func (p *postgres) committers() int { return 2 }

@@ -72,6 +72,9 @@ func (s *Store) RevokeCertificates(ctx context.Context, serials []pki.Serial, r 
 		if err := s.db.insert(ctx, tx, groupTables[inEvents], rows); err != nil {
 			return err
 		}
+		if err := s.unpublish(ctx, tx, act, changed); err != nil {
+			return err
+		}
 		return s.blockKeys(ctx, tx, changed, r.Reason, r.At)
 	})
 	if err != nil {
@@ -134,6 +137,9 @@ func (s *Store) ReleaseCertificate(ctx context.Context, serial pki.Serial, act c
 		}
 		err := changedOne(tx.exec(ctx, `DELETE FROM revocations WHERE serial = $1 AND reason = $2`, serial[:], int(pki.CertificateHold)))
 		if err != nil {
+			return err
+		}
+		if err := s.unpublish(ctx, tx, act, [][]byte{serial[:]}); err != nil {
 			return err
 		}
 		signed, err := tx.exec(ctx, `UPDATE signatures SET live = TRUE WHERE serial = $1`, serial[:])

@@ -12,6 +12,8 @@ import (
 
 	driver "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/imca-project/imca/internal/ca"
 )
 
 // sqlite is a SQLite database: one connection that writes, and others that read beside it, as its write-ahead log allows.
@@ -160,6 +162,15 @@ func (l *sqlite) transact(ctx context.Context, do func(tx statements) error) err
 		return err
 	}
 	return tx.Commit()
+}
+
+func (l *sqlite) forget(ctx context.Context, tx statements, authority string, changes []ca.Unpublished) error {
+	for _, c := range changes {
+		if _, err := tx.exec(ctx, `DELETE FROM unpublished WHERE authority = $1 AND id = $2 AND serial = $3`, authority, []byte(c.ID), c.Serial[:]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l *sqlite) committers() int { return 1 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/pki"
 )
 
 // Config says where the records are.
@@ -24,6 +25,8 @@ type Store struct {
 	tokens  *group[[32]byte, ca.Token]
 	apps    *group[string, ca.App]
 	blocked *group[[32]byte, struct{}]
+
+	standings *group[pki.Serial, ca.Standing]
 }
 
 var _ ca.Store = (*Store)(nil)
@@ -55,6 +58,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.tokens = newGroup(lookers, s.findTokens)
 	s.apps = newGroup(lookers, s.findApps)
 	s.blocked = newGroup(lookers, s.findBlocked)
+	s.standings = newGroup(lookers, s.findStandings)
 	return s, nil
 }
 
@@ -64,6 +68,7 @@ func (s *Store) Close() error {
 	s.tokens.close()
 	s.apps.close()
 	s.blocked.close()
+	s.standings.close()
 	s.db.close()
 	return nil
 }

@@ -56,7 +56,7 @@ CREATE TABLE certificates (
     replaces     BYTEA,
     tbs          BYTEA NOT NULL,
     -- A developer's certificate can never play the platform.
-    CHECK (usage IN ('serverAuth', 'clientAuth') AND (usage = 'clientAuth') = (app IS NULL))
+    CHECK (usage IN ('serverAuth', 'clientAuth', 'OCSPSigning') AND (usage = 'serverAuth') = (app IS NOT NULL))
 );
 -- SQLite takes the index that was made last where several would do: those of the narrowest filters come last.
 CREATE INDEX certificates_created ON certificates (created_at, serial);

@@ -243,6 +243,7 @@ func changesLeaveEvents(t *testing.T, s *suite) {
 		func(act ca.Act) error {
 			return s.RaiseRevocation(t.Context(), c.Serial, pki.Superseded, pki.KeyCompromise, act)
 		},
+		func(act ca.Act) error { return s.PublishCRL(t.Context(), newCRL(1), 0, nil, nil, act) },
 		func(act ca.Act) error { return s.CreateApp(t.Context(), NewApp("gamma"), act) },
 		func(act ca.Act) error { return s.ChangeApp(t.Context(), NewApp("gamma"), act) },
 		func(act ca.Act) error { return s.CreateToken(t.Context(), NewToken("tok_1", "gamma"), act) },

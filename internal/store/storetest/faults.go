@@ -45,6 +45,7 @@ func Methods() []string {
 	return []string{
 		"RecordCertificate", "CommitSignature", "Certificate", "ListCertificates", "RevokeCertificate", "RaiseRevocation",
 		"FindCertificates", "RevokeCertificates", "ReleaseCertificate", "KeyBlocked",
+		"Standing", "ListRevoked", "ListUnpublished", "ListCRLStates", "CRL", "PublishCRL",
 		"CreateApp", "App", "ListApps", "ChangeApp",
 		"CreateDomain", "Domain", "Domains", "ListDomains", "ChangeDomains", "DueDomains", "LeaseDomain",
 		"TakeQuota", "GiveBackQuota", "ForgetQuotas",
@@ -150,6 +151,30 @@ func (f *Faults) ReleaseCertificate(ctx context.Context, serial pki.Serial, act 
 
 func (f *Faults) KeyBlocked(ctx context.Context, spki [32]byte) (bool, error) {
 	return ask(f, "KeyBlocked", func() (bool, error) { return f.store.KeyBlocked(ctx, spki) })
+}
+
+func (f *Faults) Standing(ctx context.Context, serial pki.Serial) (ca.Standing, error) {
+	return ask(f, "Standing", func() (ca.Standing, error) { return f.store.Standing(ctx, serial) })
+}
+
+func (f *Faults) ListRevoked(ctx context.Context, q ca.RevokedQuery) ([]ca.Revoked, error) {
+	return ask(f, "ListRevoked", func() ([]ca.Revoked, error) { return f.store.ListRevoked(ctx, q) })
+}
+
+func (f *Faults) ListUnpublished(ctx context.Context, authority string, limit int) ([]ca.Unpublished, error) {
+	return ask(f, "ListUnpublished", func() ([]ca.Unpublished, error) { return f.store.ListUnpublished(ctx, authority, limit) })
+}
+
+func (f *Faults) ListCRLStates(ctx context.Context) ([]ca.CRLState, error) {
+	return ask(f, "ListCRLStates", func() ([]ca.CRLState, error) { return f.store.ListCRLStates(ctx) })
+}
+
+func (f *Faults) CRL(ctx context.Context, authority string, earlier *ca.CRL) (*ca.CRL, error) {
+	return ask(f, "CRL", func() (*ca.CRL, error) { return f.store.CRL(ctx, authority, earlier) })
+}
+
+func (f *Faults) PublishCRL(ctx context.Context, c *ca.CRL, previous int64, changed []int, shown []ca.Unpublished, act ca.Act) error {
+	return f.do("PublishCRL", func() error { return f.store.PublishCRL(ctx, c, previous, changed, shown, act) })
 }
 
 func (f *Faults) CreateApp(ctx context.Context, a ca.App, act ca.Act) error {

@@ -33,6 +33,7 @@ func Run(t *testing.T, fresh func(t testing.TB) Database) {
 		{"certificates", certificateTests},
 		{"revoking", revokingTests},
 		{"lists", listTests},
+		{"revocations", revocationTests},
 		{"apps", appTests},
 		{"domains", domainTests},
 		{"tokens", tokenTests},
