@@ -7,6 +7,8 @@
 //     leaves; a row that stopped half-way is pending, listed, and revocable.
 //   - Authorizing and auditing are one call (CA.authorize): what a role is not given by name is refused, and an act whose event cannot be
 //     written does not happen.
+//   - A revocation is told within two seconds, by the list of its authority and by OCSP, whichever process is asked; a list never goes back,
+//     never lapses while one process runs, and names every revoked certificate until after its end.
 //   - A developer's certificate can never play the platform: only an operator may have a client certificate issued.
 //   - The clock is asked once in each verb, and the answer passed down.
 //
@@ -44,6 +46,9 @@ type Config struct {
 	// Zero means half of the processors, at least one.
 	KeyMakers int
 
+	// CRLs says when revocation lists are published; every hour, good for 7 days, when zero.
+	CRLs CRLSchedule
+
 	// Observe, if not nil, is called when somebody asks for a certificate, through whatever door, and what it returns when that has
 	// ended: for metrics. The profile is one that an authority here issues, or "unknown". Neither call may block.
 	Observe func(profile string) (ended func(Result))
@@ -57,32 +62,38 @@ type Config struct {
 
 // CA is the authority. Its methods are safe for concurrent use, and several of them, in several processes, may share one database.
 type CA struct {
-	store     Store
-	issuers   []*issuer.Issuer
-	byProfile map[string]*issuer.Issuer
-	ownKeys   map[[32]byte]string // SHA-256 of the SubjectPublicKeyInfo of each authority, to its name
-	names     NamePolicy
-	rules     DomainRules
-	keyMakers chan struct{}
-	probes    chan struct{} // bounds what is asked of strangers' servers at once
-	observe   func(profile string) (ended func(Result))
-	now       func() time.Time
-	log       *slog.Logger
+	store      Store
+	issuers    []*issuer.Issuer
+	byProfile  map[string]*issuer.Issuer
+	ownKeys    map[[32]byte]string // SHA-256 of the SubjectPublicKeyInfo of each authority, to its name
+	names      NamePolicy
+	rules      DomainRules
+	keyMakers  chan struct{}
+	schedule   CRLSchedule
+	lists      map[string]*list // by the name of the authority, like responders
+	responders map[string]*responder
+	probes     chan struct{} // bounds what is asked of strangers' servers at once
+	observe    func(profile string) (ended func(Result))
+	now        func() time.Time
+	log        *slog.Logger
 }
 
-// New returns the authority over a store. It fails when two issuers share a name or a profile.
+// New returns the authority over a store. It fails when two issuers share a name or a profile, or when the schedule of the revocation lists
+// leaves no time to mend what goes wrong.
 func New(cfg Config) (*CA, error) {
 	c := &CA{
-		store:     cfg.Store,
-		issuers:   slices.Clone(cfg.Issuers),
-		byProfile: make(map[string]*issuer.Issuer),
-		ownKeys:   make(map[[32]byte]string),
-		names:     cfg.Names,
-		rules:     cfg.Domains.withDefaults(),
-		probes:    make(chan struct{}, 64),
-		observe:   cfg.Observe,
-		now:       cfg.Now,
-		log:       cmp.Or(cfg.Log, slog.Default()),
+		store:      cfg.Store,
+		issuers:    slices.Clone(cfg.Issuers),
+		byProfile:  make(map[string]*issuer.Issuer),
+		ownKeys:    make(map[[32]byte]string),
+		names:      cfg.Names,
+		lists:      make(map[string]*list),
+		responders: make(map[string]*responder),
+		rules:      cfg.Domains.withDefaults(),
+		probes:     make(chan struct{}, 64),
+		observe:    cfg.Observe,
+		now:        cfg.Now,
+		log:        cmp.Or(cfg.Log, slog.Default()),
 	}
 	if c.now == nil {
 		c.now = time.Now
@@ -96,12 +107,19 @@ func New(cfg Config) (*CA, error) {
 	}
 	c.keyMakers = make(chan struct{}, makers)
 
+	var err error
+	if c.schedule, err = cfg.CRLs.Validate(); err != nil {
+		return nil, err
+	}
+
 	seen := make(map[string]bool)
 	for _, i := range c.issuers {
 		if seen[i.Name()] {
 			return nil, fmt.Errorf("two authorities are named %s", i.Name())
 		}
 		seen[i.Name()] = true
+		c.lists[i.Name()] = &list{by: i}
+		c.responders[i.Name()] = newResponder(i, c.issuers)
 		c.ownKeys[sha256.Sum256(i.Certificate().RawSubjectPublicKeyInfo)] = i.Name()
 		for _, p := range i.Profiles() {
 			if other, taken := c.byProfile[p.Name]; taken {

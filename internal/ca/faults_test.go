@@ -2,15 +2,18 @@ package ca_test
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/issuer"
 	"github.com/imca-project/imca/internal/pki"
 	"github.com/imca-project/imca/internal/store/storetest"
 )
@@ -40,6 +43,7 @@ func TestStoreFails(t *testing.T) {
 					require.NoError(t, again.failed)
 					require.Len(t, again.issued, 2)
 					f.requireInvariants(again)
+					f.requireCRL(rootName)
 				})
 			}
 		}
@@ -99,7 +103,8 @@ func (f *fixture) live() told {
 	_, err = f.ListDomains(ctx, auditor, ca.DomainQuery{})
 	note(err)
 
-	req := ca.IssueRequest{Domains: []string{"www.example.com"}, IdempotencyKey: rand.Text()}
+	day := 1
+	req := ca.IssueRequest{Domains: []string{"www.example.com"}, ValidityDays: &day, IdempotencyKey: rand.Text()}
 	issued, err := f.Issue(ctx, developer, req)
 	if note(err) {
 		_, err := f.Issue(ctx, developer, req)
@@ -116,6 +121,15 @@ func (f *fixture) live() told {
 		}
 	}
 	result.revoked = append(result.revoked, f.liveRevoking(note)...)
+	// A server on its way: the list is due, and then it must have dropped what has ended.
+	for _, pause := range []time.Duration{2 * time.Second, 25 * time.Hour, 2 * time.Hour, 2 * time.Hour} {
+		note(f.PublishCRLs(ctx))
+		f.clock.advance(pause)
+	}
+	if issued != nil {
+		_, err = f.OCSP(ctx, rootName, f.question(rootName, issued.Certificate.Serial.Int(), crypto.SHA1))
+		note(err)
+	}
 	_, err = f.ListCertificates(ctx, auditor, ca.CertificateQuery{})
 	note(err)
 	_, err = f.ListEvents(ctx, auditor, ca.EventQuery{})
@@ -163,7 +177,11 @@ func (f *fixture) requireInvariants(told told) {
 	require.NoError(f.t, err)
 	held := make(map[string]int)
 	done := make(map[ca.Action]map[string]bool)
+	published := make(map[string]bool)
 	for _, e := range events {
+		if e.Action == ca.ActPublishCRL {
+			published[e.Detail["number"]] = true
+		}
 		if e.Outcome == ca.OutcomeDone {
 			if done[e.Action] == nil {
 				done[e.Action] = make(map[string]bool)
@@ -182,7 +200,11 @@ func (f *fixture) requireInvariants(told told) {
 	stored := make(map[pki.Serial]*ca.Certificate)
 	for _, c := range page.Items {
 		stored[c.Serial] = c
-		require.True(f.t, done[ca.ActIssueServer][c.Serial.String()], "no row without its event")
+		action := ca.ActIssueServer
+		if c.Usage == ca.UsageOCSPSigning {
+			action = ca.ActIssueResponder
+		}
+		require.True(f.t, done[action][c.Serial.String()], "no row without its event")
 		object := c.Serial.String()
 		require.Equal(f.t, c.Revocation != nil, done[ca.ActRevoke][object] || held[object] > 0, "no revocation without its event, and none lifted")
 		blocked, err := f.store.KeyBlocked(ctx, c.SPKIHash)
@@ -214,6 +236,11 @@ func (f *fixture) requireInvariants(told told) {
 	for _, serial := range told.revoked {
 		require.NotNil(f.t, stored[serial].Revocation, "what was reported as revoked is revoked")
 	}
+	if crl, err := f.store.CRL(ctx, rootName, nil); err == nil {
+		require.NoError(f.t, f.authority(rootName).VerifyCRL(&crl.CRL), "what is published is signed")
+		require.True(f.t, published[strconv.FormatInt(crl.Number, 10)], "no list without its event")
+	}
+	f.requireAllTold()
 	for _, pending := range f.all(ca.StatusPending) {
 		require.Empty(f.t, pending.Signature)
 	}
@@ -229,5 +256,29 @@ func (f *fixture) requireInvariants(told told) {
 			require.True(f.t, done[ca.ActCreateToken][token.ID], "no token without its event")
 			require.Equal(f.t, !token.RevokedAt.IsZero(), done[ca.ActRevokeToken][token.ID], "no token ends without its event")
 		}
+	}
+}
+
+// requireAllTold: what is revoked is on the list, or waits for the next one.
+func (f *fixture) requireAllTold() {
+	f.t.Helper()
+	told := make(map[pki.Serial]bool)
+	var from time.Time
+	crl, err := f.store.CRL(context.Background(), rootName, nil)
+	if err == nil {
+		from = crl.ListsFrom
+		for _, part := range crl.Entries {
+			require.NoError(f.t, issuer.EntrySerials(part, func(serial []byte) { told[pki.Serial(serial)] = true }))
+		}
+	}
+	waiting, err := f.store.ListUnpublished(context.Background(), rootName, 100_000)
+	require.NoError(f.t, err)
+	for _, u := range waiting {
+		told[u.Serial] = true
+	}
+	revoked, err := f.store.ListRevoked(context.Background(), ca.RevokedQuery{Authority: rootName, From: from, Limit: 100_000})
+	require.NoError(f.t, err)
+	for _, r := range revoked {
+		require.True(f.t, told[r.Serial], "%s is revoked, and neither listed nor waiting", r.Serial)
 	}
 }

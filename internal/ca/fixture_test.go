@@ -63,6 +63,8 @@ type fixture struct {
 	profiles []issuer.Profile
 	names    ca.NamePolicy
 	rules    ca.DomainRules
+	schedule ca.CRLSchedule
+	now      func() time.Time // clock's, unless a test has another
 }
 
 // databases opens a fresh database of each kind.
@@ -83,10 +85,15 @@ func newFixture(t testing.TB) *fixture {
 }
 
 func newFixtureOn(t testing.TB, url string, hierarchy ca.Hierarchy) *fixture {
-	f := &fixture{t: t, url: url, clock: &clock{now: start}, keys: make(map[string]crypto.Signer), profiles: issuer.DefaultProfiles()}
+	c := &clock{now: start}
+	return newFixtureAt(t, url, hierarchy, c, c.Now)
+}
+
+func newFixtureAt(t testing.TB, url string, hierarchy ca.Hierarchy, c *clock, now func() time.Time) *fixture {
+	f := &fixture{t: t, url: url, clock: c, now: now, keys: make(map[string]crypto.Signer), profiles: issuer.DefaultProfiles()}
 	require.NoError(t, store.Migrate(t.Context(), url))
 	f.open()
-	_, err := ca.Establish(t.Context(), f.store, admin, ca.Establishment{Hierarchy: hierarchy, NewKey: f.newKey}, start)
+	_, err := ca.Establish(t.Context(), f.store, admin, ca.Establishment{Hierarchy: hierarchy, NewKey: f.newKey}, now())
 	require.NoError(t, err)
 	f.load(f.store)
 	for _, id := range []string{"demo", "other"} {
@@ -115,7 +122,7 @@ func (f *fixture) load(s ca.Store) {
 		return nil, errors.New("no such key")
 	})
 	require.NoError(f.t, err)
-	f.CA, err = ca.New(ca.Config{Store: s, Issuers: issuers, Names: f.names, Domains: f.rules, Now: f.clock.Now})
+	f.CA, err = ca.New(ca.Config{Store: s, Issuers: issuers, Names: f.names, Domains: f.rules, CRLs: f.schedule, Now: f.now})
 	require.NoError(f.t, err)
 }
 

@@ -150,22 +150,14 @@ func (c *CA) issue(ctx context.Context, now time.Time, p Principal, req IssueReq
 	// From here on the request is carried through, even if nobody waits for it any more.
 	ctx = context.WithoutCancel(ctx)
 	var claimed *ClaimedError
-	switch err := c.store.RecordCertificate(ctx, record, act); {
+	switch err := c.carryOut(ctx, o.by, draft, record, act); {
 	case errors.As(err, &claimed):
 		c.giveBack(ctx, quotas)
 		return c.replay(ctx, claimed.Earlier, *claim)
-	case err != nil:
-		return nil, fmt.Errorf("recording the certificate %s: %w", record.Serial, err)
-	}
-	der, err := o.by.Sign(draft)
-	if err != nil {
-		return nil, fmt.Errorf("signing the certificate %s: %w", record.Serial, err)
-	}
-	switch err := c.commit(ctx, record, der, now); {
 	case errors.Is(err, ErrChanged):
 		return nil, refuse(KindConflict, "", "The certificate %s was revoked while it was being issued: ask again, or ask who revoked it.", record.Serial)
 	case err != nil:
-		return nil, fmt.Errorf("committing the certificate %s: %w", record.Serial, err)
+		return nil, err
 	}
 	issued := &Issued{Certificate: record}
 	if signer != nil {
@@ -174,6 +166,22 @@ func (c *CA) issue(ctx context.Context, now time.Time, p Principal, req IssueReq
 		}
 	}
 	return issued, nil
+}
+
+// carryOut takes a draft from the record to the commit, and the record with it: no certificate comes about in another way. ErrChanged: it
+// was revoked meanwhile.
+func (c *CA) carryOut(ctx context.Context, by *issuer.Issuer, draft *issuer.Draft, record *Certificate, act Act) error {
+	if err := c.store.RecordCertificate(ctx, record, act); err != nil {
+		return fmt.Errorf("recording the certificate %s: %w", record.Serial, err)
+	}
+	der, err := by.Sign(draft)
+	if err != nil {
+		return fmt.Errorf("signing the certificate %s: %w", record.Serial, err)
+	}
+	if err := c.commit(ctx, record, der, record.CreatedAt); err != nil {
+		return fmt.Errorf("committing the certificate %s: %w", record.Serial, err)
+	}
+	return nil
 }
 
 // keyFor is the public key to certify, and the key pair when it is ours to make.

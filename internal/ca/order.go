@@ -175,6 +175,13 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // usageOf is the extended key usage of a profile by its name in RFC 5280, Section 4.2.1.12.
 func usageOf(p issuer.Profile) Usage {
 	if isPlatforms(p) {

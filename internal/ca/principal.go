@@ -13,6 +13,12 @@ const (
 	RoleAdmin     Role = "admin"     // an operator who also makes operators
 )
 
+// roleProgram is what the CA does of itself. It is none of Roles: no token has it, and what it may do nobody else may.
+const roleProgram Role = "program"
+
+// itself is the principal of what the CA does of itself.
+func itself() Principal { return Principal{Name: "imca", Role: roleProgram} }
+
 // Roles lists every role, from the narrowest to the widest.
 func Roles() []Role { return []Role{RoleDeveloper, RoleAuditor, RoleOperator, RoleAdmin} }
 
@@ -81,8 +87,10 @@ const (
 	ActRevokeOthers   Action = "domain.revoke-others"
 
 	// What the CA does by itself.
-	ActRecheckDomain Action = "domain.recheck"
-	ActSuspendDomain Action = "domain.suspend"
+	ActRecheckDomain  Action = "domain.recheck"
+	ActSuspendDomain  Action = "domain.suspend"
+	ActPublishCRL     Action = "crl.publish"
+	ActIssueResponder Action = "certificate.issue-ocsp"
 )
 
 // permissions is the whole of who may do what. A developer's apply to the objects of their own app alone (authorize sees to that).
@@ -102,6 +110,7 @@ var permissions = map[Role][]Action{
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
 		ActRevokeSearch, ActHold, ActRelease},
 	roleKeyHolder: {ActRevokeByKey},
+	roleProgram:   {ActPublishCRL, ActIssueResponder},
 }
 
 // May tells whether the role is given the action at all.

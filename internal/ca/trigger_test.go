@@ -16,14 +16,24 @@ import (
 // sabotage makes the database refuse signatures, behind the store's back.
 func sabotage(t *testing.T, url string) {
 	t.Helper()
-	driver, source, statements := "pgx", url, []string{
+	statements := []string{
 		`CREATE FUNCTION sabotage() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''sabotaged''; END'`,
 		`CREATE TRIGGER sabotage BEFORE INSERT ON signatures FOR EACH ROW EXECUTE FUNCTION sabotage()`,
 	}
-	if path, isSQLite := strings.CutPrefix(url, "sqlite:"); isSQLite {
-		driver, source, statements = "sqlite", path, []string{
+	if strings.HasPrefix(url, "sqlite:") {
+		statements = []string{
 			`CREATE TRIGGER sabotage BEFORE INSERT ON signatures BEGIN SELECT RAISE(ABORT, 'sabotaged'); END`,
 		}
+	}
+	behindTheStore(t, url, statements...)
+}
+
+// behindTheStore runs statements in a database.
+func behindTheStore(t testing.TB, url string, statements ...string) {
+	t.Helper()
+	driver, source := "pgx", url
+	if path, isSQLite := strings.CutPrefix(url, "sqlite:"); isSQLite {
+		driver, source = "sqlite", path
 	}
 	db, err := sql.Open(driver, source)
 	require.NoError(t, err)
