@@ -38,6 +38,8 @@ type Contract struct {
 
 // Load reads the contract. It panics when the document is not valid OpenAPI.
 func Load() *Contract {
+	// Bodies of this type are bytes: what they say is not the document's matter.
+	openapi3filter.RegisterBodyDecoder("application/ocsp-request", openapi3filter.FileBodyDecoder)
 	loader := openapi3.NewLoader()
 	doc, err := loader.LoadFromData(imca.OpenAPI)
 	if err == nil {
@@ -51,6 +53,11 @@ func Load() *Contract {
 		panic(fmt.Sprintf("openapi.yaml: %v", err))
 	}
 	return &Contract{Doc: doc, router: router, seen: make(map[string]bool)}
+}
+
+// Public tells whether a path is of the public door, which serves CA certificates and revocation status, and not of REST.
+func Public(path string) bool {
+	return slices.ContainsFunc([]string{"/ca/", "/crl/", "/ocsp/"}, func(door string) bool { return strings.HasPrefix(path, door) })
 }
 
 // Client is a client that fails the test when its traffic breaks the contract. It does not follow redirects. base does the work.

@@ -10,7 +10,8 @@ import (
 
 // private is what HTTPS serves: everything but the metrics.
 func (s *Server) private() http.Handler {
-	return byPath(map[string]http.Handler{"ca": s.status()}, api.New(api.Config{CA: s.ca, Frame: s.frame, ClientName: s.cfg.ClientName}))
+	public := s.status()
+	return byPath(map[string]http.Handler{"ca": public, "crl": public, "ocsp": public}, api.New(api.Config{CA: s.ca, Frame: s.frame, ClientName: s.cfg.ClientName}))
 }
 
 // public is what plain HTTP serves: what is signed, or is nothing but a yes. REST is not there, whoever asks.
@@ -25,7 +26,7 @@ func (s *Server) public() http.Handler {
 func (s *Server) ops() http.Handler { return s.frame.Ops(s.ca) }
 
 func (s *Server) status() http.Handler {
-	return status.New(status.Config{CA: s.ca, Frame: s.frame})
+	return status.New(status.Config{CA: s.ca, Frame: s.frame, Now: s.cfg.Now})
 }
 
 // byPath chooses a door by the first part of the path; doors know their whole paths.

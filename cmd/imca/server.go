@@ -33,6 +33,7 @@ type ServerConfig struct {
 	Profiles []issuer.Profile                        // nil means issuer.DefaultProfiles
 	Names    ca.NamePolicy
 	Proof    ProofConfig
+	CRLs     ca.CRLSchedule
 
 	OwnNames                 []pki.Name // of the HTTPS certificate that the server issues itself
 	CertificateFile, KeyFile string     // or of one from elsewhere
@@ -123,7 +124,7 @@ func (s *Server) load(ctx context.Context) error {
 		return err
 	}
 	s.ca, err = ca.New(ca.Config{
-		Store: s.store, Issuers: issuers, Names: s.cfg.Names, Domains: rules, Observe: s.metrics.Issuance, Now: s.cfg.Now, Log: s.cfg.Log,
+		Store: s.store, Issuers: issuers, Names: s.cfg.Names, Domains: rules, CRLs: s.cfg.CRLs, Observe: s.metrics.Issuance, Now: s.cfg.Now, Log: s.cfg.Log,
 	})
 	if err != nil {
 		return err
@@ -165,6 +166,7 @@ func (s *Server) Start() error {
 	s.stop = stop
 	s.background.Go(func() { s.upkeep(ctx) })
 	s.background.Go(func() { s.recheck(ctx) })
+	s.background.Go(func() { s.ca.KeepRevocation(ctx) })
 	return nil
 }
 

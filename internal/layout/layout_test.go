@@ -79,6 +79,7 @@ var uses = []use{
 			"cmd/imca":        "it wires the clock",
 			"internal/judge":  "it waits for processes",
 			"internal/egress": "the deadline of a connection is compared with the runtime's own clock",
+			"internal/status": "so is that of a long answer",
 		},
 		asValue: true, // the default of a Config's Now field
 		why:     "now is a field of Config, asked once per verb and passed down",

@@ -1,7 +1,11 @@
-// Package status is the public door: what everybody may fetch, by plain HTTP too, without a token. It serves the CA certificates.
+// Package status is the public door: what everybody may fetch, by plain HTTP too, without a token. It serves the CA certificates, the
+// revocation lists and OCSP.
 //
 // Everything here is signed or is checked by its fingerprint, so a network that alters it is found out; and it is the same for everybody,
-// so it may be kept: each file has an ETag, a Cache-Control and a digest. What is served is made when the door is, and asks no database.
+// so it may be kept, for as long as its headers say. CA certificates and lists ask no database, and are served when that is away; an OCSP
+// response tells what the database says at that moment.
+//
+// It decides nothing: what is on a list and what a response says is made in package ca.
 package status
 
 import (
@@ -14,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -22,19 +27,45 @@ import (
 	"github.com/imca-project/imca/internal/web"
 )
 
-// Config is what the door is made of; both are required.
+// Config is what the door is made of; CA and Frame are required.
 type Config struct {
 	CA    *ca.CA
 	Frame *web.Frame
+
+	// Now tells the time, for how long things may be kept; nil means time.Now.
+	Now func() time.Time
+}
+
+// door serves what changes.
+type door struct {
+	ca  *ca.CA
+	now func() time.Time
+}
+
+// known tells whether there is an authority of that name.
+func (d *door) known(authority string) bool {
+	for _, i := range d.ca.Issuers() {
+		if i.Name() == authority {
+			return true
+		}
+	}
+	return false
 }
 
 // New returns the door:
 //
 //	GET /ca/{authority}.crt   the certificate of an authority, PEM
 //	GET /ca/{authority}.der   the same, DER: where certificates point to by their authority information access
+//	GET /crl/{authority}.crl  the revocation list of an authority, DER
+//	GET, POST /ocsp/{authority}
+//	                          OCSP (RFC 6960), the request in the path or in the body
 //	GET /ca/bundle.pem        every root that is to be trusted: several while a root is replaced, or where platform and developers have separate ones
 func New(cfg Config) http.Handler {
 	files := certificateFiles(cfg.CA)
+	d := &door{ca: cfg.CA, now: cfg.Now}
+	if d.now == nil {
+		d.now = time.Now
+	}
 	r := cfg.Frame.Router()
 	r.Get("/ca/{file}", cfg.Frame.Public(func(w http.ResponseWriter, r *http.Request) error {
 		f, found := files[chi.URLParam(r, "file")]
@@ -44,6 +75,9 @@ func New(cfg Config) http.Handler {
 		f.serve(w, r)
 		return nil
 	}))
+	r.Get("/crl/{file}", cfg.Frame.Public(d.crl))
+	r.Get("/ocsp/{authority}/*", cfg.Frame.Public(d.getOCSP))
+	r.Post("/ocsp/{authority}", cfg.Frame.Public(d.postOCSP))
 	return r
 }
 
@@ -95,10 +129,7 @@ func (f file) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", keep)
 	h.Set("ETag", tag)
-	if slices.ContainsFunc(strings.Split(strings.Join(r.Header.Values("If-None-Match"), ","), ","), func(known string) bool {
-		known = strings.TrimPrefix(strings.TrimSpace(known), "W/")
-		return known == tag || known == "*"
-	}) {
+	if matches(r.Header.Values("If-None-Match"), tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
@@ -107,4 +138,12 @@ func (f file) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Length", strconv.Itoa(len(f.content)))
 	h.Set("Repr-Digest", "sha-256=:"+f.hash+":") // RFC 9530, Section 3.
 	_, _ = w.Write(f.content)
+}
+
+// matches tells whether one of the entity tags of If-None-Match is the one, by weak comparison (RFC 9110, Section 13.1.2).
+func matches(values []string, tag string) bool {
+	return slices.ContainsFunc(strings.Split(strings.Join(values, ","), ","), func(known string) bool {
+		known = strings.TrimPrefix(strings.TrimSpace(known), "W/")
+		return known == tag || known == "*"
+	})
 }
