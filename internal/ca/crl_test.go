@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ocsp"
 
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/pki"
@@ -92,7 +93,7 @@ func TestRevocationIsPublished(t *testing.T) {
 		for _, reason := range pki.LeafReasons() {
 			f.clock.advance(time.Second)
 			serial := f.issue("www.example.com").Certificate.Serial
-			_, err := f.Revoke(t.Context(), developer, serial, reason)
+			_, err := f.Revoke(t.Context(), operator, serial, reason)
 			require.NoError(t, err)
 			want[serial] = reason
 		}
@@ -144,6 +145,68 @@ func TestRaisedReasonIsPublished(t *testing.T) {
 		f.clock.advance(10 * time.Second)
 		f.publish()
 		require.Equal(t, pki.KeyCompromise, f.reasons(rootName)[serial])
+		f.requireCRL(rootName)
+	})
+}
+
+// A certificate on hold is listed, one that is released is not, and one that was both between two lists is as it was left.
+func TestHoldIsPublished(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		f := newFixtureOn(t, url, ca.HierarchyDirect)
+		serial := f.issue("www.example.com").Certificate.Serial
+		hold := func() {
+			t.Helper()
+			_, err := f.Revoke(t.Context(), operator, serial, pki.CertificateHold)
+			require.NoError(t, err)
+		}
+		release := func() {
+			t.Helper()
+			_, err := f.Release(t.Context(), operator, serial)
+			require.NoError(t, err)
+		}
+		for i, test := range []struct {
+			do     []func()
+			listed bool
+		}{
+			{[]func(){hold}, true},
+			{[]func(){release}, false},
+			{[]func(){hold, release}, false},
+			{[]func(){hold, release, hold}, true},
+			{[]func(){release, hold}, true},
+			{[]func(){release}, false},
+		} {
+			for _, do := range test.do {
+				f.clock.advance(time.Second)
+				do()
+			}
+			f.clock.advance(2 * time.Second)
+			f.publish()
+			_, listed := f.reasons(rootName)[serial]
+			require.Equal(t, test.listed, listed, "step %d", i)
+			f.requireCRL(rootName)
+			require.Equal(t, listed, f.asked(serial) == ocsp.Revoked)
+		}
+	})
+}
+
+// Many at once are on one list, all of them.
+func TestSearchIsPublished(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		f := newFixtureOn(t, url, ca.HierarchyDirect)
+		for range 30 {
+			f.issue("www.example.com")
+		}
+		kept := f.issue("www.example.org").Certificate.Serial
+		f.publish()
+		search := ca.RevocationSearch{Suffix: "example.com"}
+		counted, err := f.CountRevocations(t.Context(), operator, search, pki.Superseded, "")
+		require.NoError(t, err)
+		_, err = f.RevokeFound(t.Context(), operator, search, pki.Superseded, counted.Confirm, "")
+		require.NoError(t, err)
+		f.clock.advance(2 * time.Second)
+		f.publish()
+		require.Len(t, f.reasons(rootName), 30)
+		require.NotContains(t, f.reasons(rootName), kept)
 		f.requireCRL(rootName)
 	})
 }

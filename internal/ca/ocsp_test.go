@@ -78,7 +78,7 @@ func TestOCSPStatus(t *testing.T) {
 		for _, reason := range pki.LeafReasons() {
 			serial := f.issue("www.example.com").Certificate.Serial
 			require.Equal(t, ocsp.Good, f.asked(serial))
-			_, err := f.Revoke(t.Context(), developer, serial, reason)
+			_, err := f.Revoke(t.Context(), operator, serial, reason)
 			require.NoError(t, err)
 			at := f.clock.Now()
 			f.clock.advance(time.Minute)

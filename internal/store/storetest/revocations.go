@@ -26,6 +26,7 @@ var revocationTests = map[string]func(*testing.T, *suite){
 	"a list takes away what it shows":              listShows,
 	"a list is of one authority":                   listOfOne,
 	"changes wait in their order":                  changesWait,
+	"every change waits":                           everyChangeWaits,
 	"revoked certificates by their end":            revokedByEnd,
 	"usages of responders":                         responderUsage,
 	"two publish at once":                          racePublish,
@@ -270,6 +271,42 @@ func changesWait(t *testing.T, s *suite) {
 		for i, u := range got {
 			require.Equal(t, want[i], u.Serial)
 		}
+	}
+}
+
+// everyChangeWaits: whatever way a revocation changes, and what was lifted too.
+func everyChangeWaits(t *testing.T, s *suite) {
+	a, b := NewCertificate("alpha", Epoch, "a.example.com"), NewCertificate("alpha", Epoch, "b.example.com")
+	s.sign(a, b)
+	hold := ca.Revocation{At: Epoch, Reason: pki.CertificateHold, By: "olga"}
+	next := func(at time.Duration, change func(act ca.Act)) []ca.Unpublished {
+		t.Helper()
+		before := s.waiting("TencentQQAuthCA")
+		change(NewAct(Epoch.Add(at)))
+		after := s.waiting("TencentQQAuthCA")
+		return after[len(before):]
+	}
+	many := func(over []pki.Reason, r ca.Revocation) func(ca.Act) {
+		return func(act ca.Act) {
+			_, err := s.RevokeCertificates(t.Context(), []pki.Serial{a.Serial, b.Serial}, r, over, []ca.Event{NewEvent(r.At, ca.ActRevoke), NewEvent(r.At, ca.ActRevoke)}, act)
+			s.must(err)
+		}
+	}
+	got := next(time.Second, many(nil, hold))
+	require.Len(t, got, 2)
+	require.Equal(t, &hold, got[0].Revocation)
+	require.Empty(t, next(2*time.Second, many(nil, hold)), "nothing was changed")
+
+	got = next(3*time.Second, func(act ca.Act) { s.must(s.ReleaseCertificate(t.Context(), a.Serial, act)) })
+	require.Len(t, got, 1)
+	require.Equal(t, a.Serial, got[0].Serial)
+	require.Nil(t, got[0].Revocation, "lifted")
+
+	worse := ca.Revocation{At: Epoch.Add(time.Minute), Reason: pki.KeyCompromise, By: "olga"}
+	got = next(4*time.Second, many([]pki.Reason{pki.CertificateHold}, worse))
+	require.Len(t, got, 2)
+	for _, u := range got {
+		require.Equal(t, pki.KeyCompromise, u.Revocation.Reason)
 	}
 }
 
