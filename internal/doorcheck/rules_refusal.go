@@ -52,6 +52,42 @@ var refusalRules = []rule{
 		advice: "This is the platform's to mend: its operators renew the certificate.",
 	},
 	{
+		code: "clock_behind", title: "The server's clock is behind", severity: Fault,
+		when: func(s *sight) *match {
+			p := s.platformRefused()
+			if p == nil || s.platform == nil {
+				return nil
+			}
+			if s.clock != nil && s.clock.Date.Before(s.platform.NotBefore) {
+				return surely(p.saw(), s.skew(), fmt.Sprintf("by its clock, the platform's certificate begins only on %s", s.platform.NotBefore.UTC().Format(time.RFC3339)))
+			}
+			fresh := s.Now().Sub(s.platform.NotBefore) < 24*time.Hour
+			if s.clock == nil && fresh && s.asks.HasOurs && p.alerted(alertBadCertificate) && !s.as(AsStranger).alerted(alertBadCertificate) {
+				return perhaps(p.saw(), "the platform's certificate is young; to a clock that is behind it is not valid yet")
+			}
+			return nil
+		},
+		advice: "Set the clock and keep it set: `timedatectl set-ntp true`.",
+	},
+	{
+		code: "clock_ahead", title: "The server's clock is ahead", severity: Fault, unless: []string{"our_certificate_expired"},
+		when: func(s *sight) *match {
+			p := s.platformRefused()
+			if p == nil || s.platform == nil {
+				return nil
+			}
+			ended := fmt.Sprintf("the platform's certificate ends on %s", s.platform.NotAfter.UTC().Format(time.RFC3339))
+			switch {
+			case s.clock != nil && s.clock.Date.After(s.platform.NotAfter):
+				return surely(p.saw(), s.skew(), ended)
+			case s.clock == nil && p.alerted(alertCertificateExpired):
+				return perhaps(p.saw(), ended)
+			}
+			return nil
+		},
+		advice: "Set the clock and keep it set: `timedatectl set-ntp true`.",
+	},
+	{
 		code: "asked_too_late", title: "The certificate is asked for after the handshake, too late", severity: Fault,
 		when:   askedTooLate,
 		advice: "Require the certificate for the whole site, not inside of <Location> or <Directory>: in TLS 1.3 a server cannot ask later.",
@@ -126,42 +162,6 @@ var refusalRules = []rule{
 		},
 		advice: "Name {ca}.crt, the current one, as the CA of the clients, and reload the server. An intermediate CA alone never works: the file holds the root.",
 		mends:  clientCA,
-	},
-	{
-		code: "clock_behind", title: "The server's clock is behind", severity: Fault,
-		when: func(s *sight) *match {
-			p := s.platformRefused()
-			if p == nil || s.platform == nil {
-				return nil
-			}
-			if s.clock != nil && s.clock.Date.Before(s.platform.NotBefore) {
-				return surely(p.saw(), s.skew(), fmt.Sprintf("by its clock, the platform's certificate begins only on %s", s.platform.NotBefore.UTC().Format(time.RFC3339)))
-			}
-			fresh := s.Now().Sub(s.platform.NotBefore) < 24*time.Hour
-			if s.clock == nil && fresh && s.asks.HasOurs && p.alerted(alertBadCertificate) && !s.as(AsStranger).alerted(alertBadCertificate) {
-				return perhaps(p.saw(), "the platform's certificate is young; to a clock that is behind it is not valid yet")
-			}
-			return nil
-		},
-		advice: "Set the clock and keep it set: `timedatectl set-ntp true`.",
-	},
-	{
-		code: "clock_ahead", title: "The server's clock is ahead", severity: Fault, unless: []string{"our_certificate_expired"},
-		when: func(s *sight) *match {
-			p := s.platformRefused()
-			if p == nil || s.platform == nil {
-				return nil
-			}
-			ended := fmt.Sprintf("the platform's certificate ends on %s", s.platform.NotAfter.UTC().Format(time.RFC3339))
-			switch {
-			case s.clock != nil && s.clock.Date.After(s.platform.NotAfter):
-				return surely(p.saw(), s.skew(), ended)
-			case s.clock == nil && p.alerted(alertCertificateExpired):
-				return perhaps(p.saw(), ended)
-			}
-			return nil
-		},
-		advice: "Set the clock and keep it set: `timedatectl set-ntp true`.",
 	},
 	{
 		code: "chain_too_deep", title: "The server allows no intermediate CA in a client's chain", severity: Fault, unless: []string{"ca_not_ours", "ca_list_empty", "trust_store_empty"},

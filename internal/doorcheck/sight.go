@@ -31,6 +31,7 @@ type sight struct {
 
 // look works out what the probes have in common.
 func (s *sight) look(ctx context.Context) {
+	s.asks.Listed = []string{}
 	if s.lead == nil {
 		return
 	}
@@ -63,7 +64,7 @@ func (s *sight) lookAtAsking() {
 	if asked == nil {
 		return
 	}
-	s.asks = Asks{Asked: true, Names: len(asked.caNames)}
+	s.asks.Asked, s.asks.Names = true, len(asked.caNames)
 	for _, raw := range asked.caNames {
 		name := distinguishedName(raw)
 		if len(s.asks.Listed) < listed {

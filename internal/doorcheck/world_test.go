@@ -64,14 +64,23 @@ type world struct {
 	server, older, lapsed, otherName, chained, selfSigned party // servers
 }
 
+// newWorld makes all certificates, and the folder.
 func newWorld(t testing.TB) *world {
 	t.Helper()
+	w := newParties(t)
 	dir, err := os.MkdirTemp("", "doorcheck-")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	require.NoError(t, os.Chmod(dir, 0o755)) // servers that root starts have workers of other users
-	w := &world{dir: dir, now: time.Now()}
+	w.dir = dir
+	w.writeFiles(t)
+	return w
+}
 
+// newParties is a world without a folder.
+func newParties(t testing.TB) *world {
+	t.Helper()
+	w := &world{now: time.Now()}
 	w.root = w.ca(t, caName, party{})
 	w.issuing = w.ca(t, caName+"-Issuing", w.root)
 	w.nextRoot = w.ca(t, caName+"-G2", party{})
@@ -91,7 +100,6 @@ func newWorld(t testing.TB) *world {
 	w.otherName = w.server0(t, w.root, func(c *x509.Certificate) { rename(c, "shop.example.com") })
 	w.chained = w.server0(t, w.issuing, nil)
 	w.selfSigned = w.server0(t, party{}, nil)
-	w.writeFiles(t)
 	return w
 }
 
