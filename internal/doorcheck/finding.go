@@ -16,6 +16,8 @@ type rule struct {
 	mends    mends
 	// unless lists findings that explain the same and say more.
 	unless []string
+	// lastResort rules speak only if no other has found a fault: a verdict is never left without a finding.
+	lastResort bool
 }
 
 // match is how sure a rule is of what it found, and why.
@@ -42,8 +44,9 @@ func diagnose(s *sight) []Finding {
 	found := func(code string) bool {
 		return slices.ContainsFunc(findings, func(f Finding) bool { return f.Code == code })
 	}
+	faulty := func(f Finding) bool { return f.Severity == Fault }
 	for _, r := range rules {
-		if slices.ContainsFunc(r.unless, found) {
+		if slices.ContainsFunc(r.unless, found) || r.lastResort && slices.ContainsFunc(findings, faulty) {
 			continue
 		}
 		m := r.when(s)

@@ -48,6 +48,11 @@ var apacheRows = []row{
 	{name: "an older CA of the same name", lines: []string{"SSLCACertificateFile {dir}/twin.crt"}, admits: No, refuses: Unknown, codes: "ca_stale", mend: "ca_stale"},
 	{name: "no CA file", lines: []string{"-SSLCACertificateFile"}, admits: No, refuses: Unknown, codes: "ca_list_empty", mend: "ca_list_empty"},
 
+	{name: "signatures of TLS 1.2 alone", lines: []string{"SSLOpenSSLConfCmd ClientSignatureAlgorithms RSA+SHA256"}, admits: No, refuses: Unknown, codes: "tls13_fails",
+		cure: func(conf string) string { return strings.Replace(conf, "SSLOpenSSLConfCmd", "#", 1) }},
+	{name: "RSA clients alone", lines: []string{"SSLOpenSSLConfCmd ClientSignatureAlgorithms RSA+SHA256:RSA-PSS+SHA256"}, admits: No, refuses: Unknown, codes: "key_type_refused",
+		mend: "key_type_refused"},
+
 	// Depth.
 	{name: "platform behind an intermediate CA", alter: platformBehind, admits: No, refuses: Unknown, codes: "chain_too_deep", mend: "chain_too_deep"},
 	{name: "not ready for an intermediate CA", alter: withIntermediate, admits: Yes, refuses: Yes, codes: "intermediate_refused", mend: "intermediate_refused"},

@@ -84,7 +84,25 @@ var certificateRules = []rule{
 		mends: ownCertificate,
 	},
 	{
-		code: "no_site", title: "The server has no certificate for the name", severity: Fault, unless: []string{"old_tls_only", "weak_ciphers_only", "no_shared_cipher"},
+		code: "tls13_fails", title: "The server fails as soon as it is offered TLS 1.3", severity: Fault, unless: []string{"old_tls_only", "weak_ciphers_only"},
+		when: func(s *sight) *match {
+			if s.lead == nil || s.lead.Stage != StageHello || s.lead.Failure == TimedOut {
+				return nil
+			}
+			older := s.find(func(p *Probe) bool { return p.Version == "1.2" && p.address == s.lead.address && len(p.served) > 0 })
+			if older == nil {
+				return nil
+			}
+			return surely(s.lead.saw(), "over TLS 1.2 alone it shows a certificate")
+		},
+		advice: "Update the server, or take out of its configuration what limits signature algorithms, groups or suites. Until then, let it speak TLS 1.2 alone.",
+		mends: mends{
+			Apache: {"SSLProtocol -all +TLSv1.2"},
+			Nginx:  {"ssl_protocols TLSv1.2;"},
+		},
+	},
+	{
+		code: "no_site", title: "The server has no certificate for the name", severity: Fault, unless: []string{"old_tls_only", "weak_ciphers_only", "tls13_fails", "no_shared_cipher"},
 		when: func(s *sight) *match {
 			if s.lead == nil || s.lead.Stage != StageHello || s.lead.Failure != AlertCame {
 				return nil

@@ -128,12 +128,14 @@ var openRules = []rule{
 		mends:  clientCA,
 	},
 	{
-		code: "revocation_not_checked", title: "A revoked certificate of the platform gets in", severity: Warning, unless: []string{"not_asked", "not_required", "any_ca"},
+		code: "revocation_not_checked", title: "A revoked certificate of the platform gets in", severity: Fault, unless: []string{"not_asked", "not_required", "any_ca"},
 		when: func(s *sight) *match {
 			if s.outcomeOf(AsRevoked) != Admitted || s.outcomeOf(AsStranger) == Admitted {
 				return nil
 			}
-			return surely(s.as(AsRevoked).saw(), "the server has no current revocation list, or does not check it")
+			m := surely(s.as(AsRevoked).saw(), "the server has no current revocation list, or does not check it")
+			m.milder = !s.DemandRevocation
+			return m
 		},
 		advice: "The platform's certificates live for days, which bounds the harm of a stolen one. To close the gap, load the revocation list, renew it daily, and switch the check on.",
 		mends:  revocationList,

@@ -136,6 +136,27 @@ var otherRules = []rule{
 		},
 		advice: "A limit on connections, or something like fail2ban, took the check for an attack; or the server is not steady. Exempt the platform's addresses, then check again.",
 	},
+	{
+		code: "not_admitted", title: "The platform does not get in", severity: Fault, lastResort: true,
+		when: func(s *sight) *match {
+			if verdict := s.admits(); verdict.Answer == No {
+				return perhaps(append([]string{verdict.Reason}, verdict.Evidence...)...)
+			}
+			return nil
+		},
+		advice: "From outside no more can be told: the log of the server, and of what stands in front of it, says why.",
+	},
+	{
+		code: "strangers_admitted", title: "Somebody gets in who must not", severity: Fault, lastResort: true,
+		when: func(s *sight) *match {
+			if verdict := s.refuses(); verdict.Answer == No {
+				return perhaps(append([]string{verdict.Reason}, verdict.Evidence...)...)
+			}
+			return nil
+		},
+		advice: "Require a client certificate of {ca} for the whole site.",
+		mends:  clientCA,
+	},
 }
 
 // callbackWorks reports whether a posted callback was answered well and in time: then a bad answer to a GET means nothing.

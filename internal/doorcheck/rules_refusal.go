@@ -298,6 +298,21 @@ var refusalRules = []rule{
 		},
 	},
 	{
+		code: "key_type_refused", title: "The server accepts no certificate with a key like the platform's", severity: Fault,
+		when: func(s *sight) *match {
+			if s.lead == nil || s.lead.Certificate != AsPlatform || s.lead.Failure != WeHungUp || !s.lead.Asked || len(s.lead.served) == 0 {
+				return nil
+			}
+			return likely(s.lead.Error, "the platform's key: "+keyText(s.platform))
+		},
+		advice: "Take out what limits the signature algorithms of clients, or let the platform's be among them.",
+		mends: mends{
+			Apache:  {"SSLOpenSSLConfCmd ClientSignatureAlgorithms ECDSA+SHA256:ECDSA+SHA384:RSA-PSS+SHA256:RSA+SHA256"},
+			Nginx:   {"ssl_conf_command ClientSignatureAlgorithms ECDSA+SHA256:ECDSA+SHA384:RSA-PSS+SHA256:RSA+SHA256;"},
+			HAProxy: {"bind :{port} ssl crt {name}.pem ca-file {ca}.crt verify required client-sigalgs ECDSA+SHA256:ECDSA+SHA384:RSA-PSS+SHA256:RSA+SHA256"},
+		},
+	},
+	{
 		code: "platform_refused", title: "The platform's certificate is refused", severity: Fault,
 		unless: []string{"asked_too_late", "certificate_lost", "trust_store_empty", "ca_list_empty", "ca_not_ours", "clock_behind", "clock_ahead", "chain_too_deep",
 			"revocation_list_expired", "revocation_list_partial", "revocation_list_missing", "ca_stale", "platform_revoked", "our_certificate_expired", "cut_off"},

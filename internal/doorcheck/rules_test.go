@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -134,6 +135,13 @@ func TestRules(t *testing.T) {
 		{"nobody gets no answer", func(s *sight) { s.probes[1].Failure, s.probes[1].Alert = TimedOut, nil }, Yes, Unknown, ""},
 		{"nobody cannot connect any more", func(s *sight) { s.probes[1].Stage, s.probes[1].Failure, s.probes[1].Alert = StageDial, DialFailed, nil }, Yes, Unknown, ""},
 		{"the check ended early", func(s *sight) { s.probes = s.probes[:2] }, Yes, Unknown, ""},
+		{"we cannot go on, nobody knows why", func(s *sight) {
+			s.lead.Stage, s.lead.Failure, s.lead.Answer, s.lead.Asked = StageHandshake, WeHungUp, nil, false
+		}, No, Unknown, "not_admitted"},
+		{"a stranger without having been asked", func(s *sight) {
+			unasked(s)
+			s.answers200(s.probes[2])
+		}, Yes, No, "strangers_admitted"},
 		{"the same 404 for everyone", func(s *sight) {
 			for _, p := range s.probes {
 				s.answersWith(p, 404, "not here")
@@ -144,6 +152,62 @@ func TestRules(t *testing.T) {
 			report := imagined(t, w, test.change).report()
 			row{admits: test.admits, refuses: test.refuses, codes: test.codes}.expect(t, report)
 		})
+	}
+}
+
+// TestNoFalseVerdict throws outcomes together at random. Whatever they are: strangers count as refused only if each of them was while the platform
+// was admitted, a stranger who got the platform's answer counts as admitted, and no bad verdict stands without a finding.
+func TestNoFalseVerdict(t *testing.T) {
+	w := newParties(t)
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 5000 {
+		s := imagined(t, w, func(s *sight) {
+			for _, p := range s.probes {
+				s.anything(random, p)
+			}
+		})
+		r := s.report()
+		again := s.leadAgain()
+		for _, p := range s.probes {
+			stranger := slices.Contains(s.strangers(), p.Certificate)
+			entered := p.Answer != nil && p.Answer.Status == 200 && s.lead.Answer != nil && p.Answer.digest == s.lead.Answer.digest && s.lead.Answer.Status == 200
+			if stranger && entered {
+				require.Equal(t, No, r.RefusesStrangers.Answer, "%s", Render(r, Style{Verbose: true}))
+			}
+			if r.RefusesStrangers.Answer == Yes {
+				require.True(t, !stranger || p.Outcome == Refused, "%s", Render(r, Style{Verbose: true}))
+				require.True(t, s.lead.Answer != nil && again.Answer != nil)
+			}
+		}
+		if r.AdmitsPlatform.Answer == Yes {
+			require.NotNil(t, s.lead.Answer)
+			require.True(t, s.lead.Verified)
+		}
+		bad := r.AdmitsPlatform.Answer == No || r.RefusesStrangers.Answer == No
+		require.Equal(t, bad, bad && slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity == Fault }), "%s", Render(r, Style{Verbose: true}))
+		requirePrintable(t, Render(r, Style{Verbose: true}))
+	}
+}
+
+// anything lets a probe end somehow.
+func (s *sight) anything(random *rand.Rand, p *Probe) {
+	p.Asked = random.IntN(4) > 0
+	p.Answer, p.Alert, p.Failure = nil, nil, NoFailure
+	switch random.IntN(4) {
+	case 0:
+		s.answersWith(p, []int{200, 200, 200, 204, 302, 400, 401, 403, 404, 421, 495, 500, 502}[random.IntN(13)], []string{"", "ok", "No required SSL certificate was sent"}[random.IntN(3)])
+	case 1:
+		s.answers200(p)
+	case 2:
+		p.Stage, p.Failure = []Stage{StageHello, StageHandshake, StageRequest}[random.IntN(3)], AlertCame
+		code := []uint8{40, 42, 43, 44, 45, 46, 48, 49, 51, 70, 80, 112, 116, 120}[random.IntN(14)]
+		p.Alert = &Alert{Code: code, Name: alertNames[code]}
+	default:
+		p.Stage = []Stage{StageDial, StageHello, StageHandshake, StageRequest}[random.IntN(4)]
+		p.Failure = []Failure{TimedOut, ResetByServer, ClosedByServer, WeHungUp, NotHTTP, BadKey, AsksAgain, NotTLS, PlainHTTP}[random.IntN(9)]
+		if p.Stage == StageDial {
+			p.Failure = []Failure{DialFailed, DialGuarded, NoRoute}[random.IntN(3)]
+		}
 	}
 }
 
@@ -160,7 +224,7 @@ func TestEveryRuleIsJudged(t *testing.T) {
 		judged = append(judged, sorted(r.codes)...)
 	}
 	elsewhere := strings.Fields("addresses_differ open_by_address address_down clock_behind clock_ahead clock_off " + // TestAddresses, TestWrongClocks
-		"trust_store_empty certificate_lost platform_revoked platform_refused no_site unreadable_certificate chain_refused") // TestRules
+		"not_admitted strangers_admitted trust_store_empty certificate_lost platform_revoked platform_refused no_site unreadable_certificate chain_refused") // TestRules
 	judged = append(judged, elsewhere...)
 
 	codes := map[string]bool{}
