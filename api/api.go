@@ -81,6 +81,7 @@ func (d *door) routes() []route {
 		{post, "/v1/tokens", d.private(d.createToken)},
 		{get, "/v1/tokens", d.private(d.listTokens, "limit", "cursor")},
 		{del, "/v1/tokens/{id}", d.private(d.revokeToken)},
+		{post, "/v1/tokens/{id}/rotate", d.private(d.rotateToken)},
 
 		{get, "/v1/events", d.private(d.listEvents, "app", "actor", "object", "action", "outcome", "after", "before", "limit", "cursor")},
 		{get, "/v1/profiles", d.private(d.listProfiles)},

@@ -215,6 +215,13 @@ func (c *Client) Tokens(ctx context.Context, f Filter) (*Page[Token], error) {
 	return list[Token](ctx, c, "/v1/tokens", f)
 }
 
+// RotateToken makes a successor of a token, by its ID.
+func (c *Client) RotateToken(ctx context.Context, id string, req RotateRequest) (*Token, error) {
+	var token Token
+	err := c.create(ctx, "/v1/tokens/"+url.PathEscape(id)+"/rotate", "", req, &token)
+	return &token, err
+}
+
 // RevokeToken ends a token, by its ID.
 func (c *Client) RevokeToken(ctx context.Context, id string) error {
 	_, err := c.do(ctx, http.MethodDelete, "/v1/tokens/"+url.PathEscape(id), nil, nil)

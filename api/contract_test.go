@@ -47,7 +47,7 @@ func TestWireTypes(t *testing.T) {
 		"AppRequest": api.AppRequest{}, "AppChange": api.AppChange{}, "App": api.App{},
 		"DomainRequest": api.DomainRequest{}, "VerifyRequest": api.VerifyRequest{}, "ApproveRequest": api.ApproveRequest{},
 		"RejectRequest": api.RejectRequest{}, "TransferRequest": api.TransferRequest{}, "Domain": api.Domain{}, "Challenge": api.Challenge{},
-		"AppTokenRequest": api.AppTokenRequest{}, "TokenRequest": api.TokenRequest{}, "Token": api.Token{},
+		"AppTokenRequest": api.AppTokenRequest{}, "RotateRequest": api.RotateRequest{}, "TokenRequest": api.TokenRequest{}, "Token": api.Token{},
 		"Event": api.Event{}, "Profile": api.Profile{}, "Authority": api.Authority{}, "Principal": api.Principal{},
 		"ProblemKind": api.ProblemKind{}, "Problem": api.Problem{},
 	} {
@@ -187,7 +187,7 @@ func TestExamples(t *testing.T) {
 			sent++
 		}
 	}
-	require.Equal(t, 15, sent)
+	require.Equal(t, 16, sent)
 }
 
 func TestPublicPages(t *testing.T) {

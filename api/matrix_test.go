@@ -61,6 +61,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"POST /v1/tokens":                        {`{"name":"new","role":"auditor"}`, [7]int{401, 401, 403, 403, 403, 403, 201}},
 		"GET /v1/tokens":                         {"", [7]int{401, 401, 403, 403, 200, 200, 200}},
 		"DELETE /v1/tokens/{id}":                 {"", [7]int{401, 401, 403, 403, 403, 204, 204}},
+		"POST /v1/tokens/{id}/rotate":            {"", [7]int{401, 401, 404, 404, 403, 201, 201}},
 		"GET /v1/events":                         {"", [7]int{401, 401, 403, 403, 200, 200, 200}},
 		"GET /v1/profiles":                       {"", [7]int{401, 401, 200, 200, 200, 200, 200}},
 		"GET /v1/authorities":                    {"", [7]int{401, 401, 403, 403, 200, 200, 200}},

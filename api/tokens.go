@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/imca-project/imca/internal/ca"
@@ -20,7 +21,7 @@ func (d *door) createAppToken(c *call) error {
 	if err := c.body(&req); err != nil {
 		return err
 	}
-	return d.makeToken(c, ca.NewToken{Name: req.Name, Role: ca.RoleDeveloper, App: app, IdempotencyKey: key}, req.ExpiresInDays)
+	return d.makeToken(c, ca.NewToken{Name: req.Name, Role: ca.RoleDeveloper, App: app, Scopes: req.Scopes, IdempotencyKey: key}, req.ExpiresInDays)
 }
 
 func (d *door) createToken(c *call) error {
@@ -35,7 +36,7 @@ func (d *door) createToken(c *call) error {
 	if req.Role == string(ca.RoleDeveloper) {
 		return &ca.Error{Kind: ca.KindInvalid, Field: "/role", Detail: "A developer's token acts for one app: make it at /v1/apps/{id}/tokens."}
 	}
-	return d.makeToken(c, ca.NewToken{Name: req.Name, Role: ca.Role(req.Role), IdempotencyKey: key}, req.ExpiresInDays)
+	return d.makeToken(c, ca.NewToken{Name: req.Name, Role: ca.Role(req.Role), Scopes: req.Scopes, IdempotencyKey: key}, req.ExpiresInDays)
 }
 
 func (d *door) makeToken(c *call, req ca.NewToken, days *int) error {
@@ -77,6 +78,29 @@ func (d *door) pageOfTokens(c *call, app string) error {
 	return c.answer(http.StatusOK, pageOf(tokens, limit, showToken, func(t ca.Token) string { return t.ID }))
 }
 
+func (d *door) rotateToken(c *call) error {
+	id, err := c.tokenID()
+	if err != nil {
+		return err
+	}
+	var req RotateRequest
+	if err := c.optionalBody(&req); err != nil {
+		return err
+	}
+	overlap := ca.DefaultOverlap
+	if req.OverlapHours != nil {
+		// Whatever the number, the hours must not overflow on their way to the rule.
+		overlap = time.Duration(max(-1, min(*req.OverlapHours, 100_000))) * time.Hour
+	}
+	t, secret, err := d.ca.RotateToken(c.r.Context(), c.principal, id, overlap)
+	if err != nil {
+		return err
+	}
+	answer := showToken(t)
+	answer.Secret = secret
+	return c.answer(c.created("/v1/tokens/"+t.ID, false), answer)
+}
+
 func (d *door) revokeToken(c *call) error {
 	id, err := c.tokenID()
 	if err != nil {
@@ -101,8 +125,8 @@ func (d *door) pathApp(c *call) (string, error) {
 
 func showToken(t ca.Token) Token {
 	return Token{
-		ID: t.ID, Name: t.Name, Role: string(t.Role), App: t.App, CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy,
-		ExpiresAt: moment(t.ExpiresAt), RevokedAt: moment(t.RevokedAt), LastUsedAt: moment(t.LastUsed),
+		ID: t.ID, Name: t.Name, Role: string(t.Role), App: t.App, Scopes: strings.Fields(string(t.Scopes)), CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy,
+		ExpiresAt: moment(t.ExpiresAt), RevokedAt: moment(t.RevokedAt), SupersededAt: moment(t.SupersededAt), LastUsedAt: moment(t.LastUsed),
 	}
 }
 

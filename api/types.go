@@ -192,33 +192,42 @@ type Challenge struct {
 
 // AppTokenRequest makes a developer's token.
 type AppTokenRequest struct {
-	Name          string `json:"name" max:"100"`
-	ExpiresInDays *int   `json:"expires_in_days,omitempty"` // 1 to 3650; nil: it does not end
+	Name          string   `json:"name" max:"100"`
+	Scopes        []string `json:"scopes,omitempty" max:"64" most:"100"` // actions that it is good for; all of a developer's when empty
+	ExpiresInDays *int     `json:"expires_in_days,omitempty"`            // 1 to 3650; nil: it does not end
 
 	IdempotencyKey string `json:"-"`
 }
 
+// RotateRequest makes a successor of a token.
+type RotateRequest struct {
+	OverlapHours *int `json:"overlap_hours,omitempty"` // until the old one ends; 24 when nil, 720 at most
+}
+
 // TokenRequest makes a token that acts for no single app.
 type TokenRequest struct {
-	Name          string `json:"name" max:"100"`
-	Role          string `json:"role" max:"64"` // "auditor", "operator", "admin"
-	ExpiresInDays *int   `json:"expires_in_days,omitempty"`
+	Name          string   `json:"name" max:"100"`
+	Role          string   `json:"role" max:"64"`                        // "auditor", "operator", "admin"
+	Scopes        []string `json:"scopes,omitempty" max:"64" most:"100"` // actions that it is good for; all of the role's when empty
+	ExpiresInDays *int     `json:"expires_in_days,omitempty"`
 
 	IdempotencyKey string `json:"-"`
 }
 
 // Token is a credential.
 type Token struct {
-	ID         string     `json:"id"`
-	Name       string     `json:"name"`
-	Role       string     `json:"role"`
-	App        string     `json:"app,omitempty"`
-	CreatedAt  time.Time  `json:"created_at"`
-	CreatedBy  string     `json:"created_by"`
-	ExpiresAt  *time.Time `json:"expires_at,omitempty"`
-	RevokedAt  *time.Time `json:"revoked_at,omitempty"`
-	LastUsedAt *time.Time `json:"last_used_at,omitempty"` // exact to a minute
-	Secret     string     `json:"token,omitempty"`        // in the answer that created it
+	ID           string     `json:"id"`
+	Name         string     `json:"name"`
+	Role         string     `json:"role"`
+	App          string     `json:"app,omitempty"`
+	CreatedAt    time.Time  `json:"created_at"`
+	CreatedBy    string     `json:"created_by"`
+	Scopes       []string   `json:"scopes,omitempty"` // actions that it is good for; all of the role's when empty
+	ExpiresAt    *time.Time `json:"expires_at,omitempty"`
+	RevokedAt    *time.Time `json:"revoked_at,omitempty"`
+	SupersededAt *time.Time `json:"superseded_at,omitempty"` // it was rotated, and ends then
+	LastUsedAt   *time.Time `json:"last_used_at,omitempty"`  // exact to a minute
+	Secret       string     `json:"token,omitempty"`         // in the answer that created it
 }
 
 // Event is a line of the audit log.

@@ -21,7 +21,7 @@ func newToken(p *program) *cobra.Command {
 operator who also makes operators). Operators make tokens for developers, administrators for everyone.` + connectionHelp,
 	})
 	r := remoteFlags(p, cmd, operatorToken)
-	cmd.AddCommand(newTokenCreate(p, r), newTokenList(p, r), newTokenRevoke(p, r))
+	cmd.AddCommand(newTokenCreate(p, r), newTokenList(p, r), newTokenRotate(p, r), newTokenRevoke(p, r))
 	return cmd
 }
 
@@ -29,6 +29,7 @@ operator who also makes operators). Operators make tokens for developers, admini
 type tokenOptions struct {
 	name, role, app, out string
 	days                 int
+	scopes               []string
 }
 
 func newTokenCreate(p *program, r *remote) *cobra.Command {
@@ -50,6 +51,7 @@ in, and anyone who has been locked out. Whoever can read the configuration and r
 	flags.StringVar(&o.role, "role", "", "developer, auditor, operator or admin (default: developer, where --app is given)")
 	flags.StringVar(&o.app, "app", "", "the app that a developer's token acts for")
 	flags.IntVar(&o.days, "days", 0, "how long it is valid (default: until it is revoked)")
+	flags.StringArrayVar(&o.scopes, "scope", nil, "an action that it is good for, such as certificate.issue; several times for several (default: all of its role's)")
 	flags.StringVar(&o.out, "out", "", "write it into this new file (mode 0600) instead of printing it")
 	oneOf(cmd, "role", ca.Roles())
 	where = localFlags(cmd)
@@ -99,12 +101,12 @@ func (o *tokenOptions) createBy(ctx context.Context, c *api.Client) (*api.Token,
 		if o.app == "" {
 			return nil, usageError{errors.New("a developer's token acts for one app: say which with --app")}
 		}
-		return c.CreateAppToken(ctx, o.app, api.AppTokenRequest{Name: o.name, ExpiresInDays: days, IdempotencyKey: rand.Text()})
+		return c.CreateAppToken(ctx, o.app, api.AppTokenRequest{Name: o.name, Scopes: o.scopes, ExpiresInDays: days, IdempotencyKey: rand.Text()})
 	}
 	if o.app != "" {
 		return nil, usageError{fmt.Errorf("a token of role %s acts for no single app: leave --app out", o.role)}
 	}
-	return c.CreateToken(ctx, api.TokenRequest{Name: o.name, Role: o.role, ExpiresInDays: days, IdempotencyKey: rand.Text()})
+	return c.CreateToken(ctx, api.TokenRequest{Name: o.name, Role: o.role, Scopes: o.scopes, ExpiresInDays: days, IdempotencyKey: rand.Text()})
 }
 
 // createIn works on the database itself.
@@ -119,7 +121,7 @@ func (o *tokenOptions) createIn(ctx context.Context, p *program, where *local) (
 		return err
 	}
 	t, secret, err := authority.CreateToken(ctx, localAdmin(), ca.NewToken{
-		Name: o.name, Role: ca.Role(o.role), App: o.app, Life: time.Duration(o.days) * 24 * time.Hour,
+		Name: o.name, Role: ca.Role(o.role), App: o.app, Scopes: o.scopes, Life: time.Duration(o.days) * 24 * time.Hour,
 	})
 	var refused *ca.Error
 	if errors.As(err, &refused) {
@@ -193,12 +195,49 @@ func tokenTable(p *program, tokens []api.Token) {
 		switch {
 		case t.RevokedAt != nil:
 			state = cell{"revoked", bad}
+		case t.SupersededAt != nil:
+			state = cell{"rotated", quiet}
 		case t.ExpiresAt != nil && t.ExpiresAt.Before(time.Now()):
 			state = cell{"expired", quiet}
 		}
 		rows = append(rows, []cell{{t.ID, ""}, state, {t.Role, ""}, {day(t.ExpiresAt), ""}, {day(t.LastUsedAt), ""}, {t.Name, strong}})
 	}
 	p.table([]string{"ID", "STATE", "ROLE", "UNTIL", "LAST USED", "NAME"}, rows)
+}
+
+func newTokenRotate(p *program, r *remote) *cobra.Command {
+	var (
+		o       tokenOptions
+		overlap int
+	)
+	cmd := &cobra.Command{
+		Use: "rotate [ID]", Short: "Make a successor of a token, and have the old one end", Args: words(0, 1, "say which token, by its ID"),
+		Long: `Make a successor of a token, with the same name, role, app, scopes and life. The old one goes on for the overlap, so that its users
+can change over. Without ID it is the token that the command itself shows.` + connectionHelp,
+		RunE: r.run(func(ctx context.Context, c *api.Client, args []string) error {
+			if o.out != "" && exists(o.out) {
+				return usageError{fmt.Errorf("--out %s: the file is there and stays: choose another", o.out)}
+			}
+			if len(args) == 0 {
+				self, err := c.Whoami(ctx)
+				if err != nil {
+					return err
+				}
+				args = []string{self.TokenID}
+			}
+			token, err := c.RotateToken(ctx, args[0], api.RotateRequest{OverlapHours: &overlap})
+			if err != nil {
+				return err
+			}
+			if !p.json {
+				p.note("The token %s ends in %d hours.", args[0], overlap)
+			}
+			return o.hand(p, *token)
+		}),
+	}
+	cmd.Flags().IntVar(&overlap, "overlap", int(ca.DefaultOverlap/time.Hour), "the hours until the old one ends")
+	cmd.Flags().StringVar(&o.out, "out", "", "write it into this new file (mode 0600) instead of printing it")
+	return cmd
 }
 
 func newTokenRevoke(p *program, r *remote) *cobra.Command {

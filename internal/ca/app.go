@@ -45,14 +45,16 @@ type App struct {
 
 // Token is a credential as it is kept: all but the secret itself.
 type Token struct {
-	ID        string   // "tok_…", public
-	Hash      [32]byte // SHA-256 over the whole token as handed out
-	Name      string   // for people and events
-	Role      Role
-	App       string // the app of a developer's token; empty for the other roles
-	CreatedAt time.Time
-	CreatedBy string
-	ExpiresAt time.Time // zero: never
-	RevokedAt time.Time // zero: not revoked
-	LastUsed  time.Time // within a minute; zero: never used
+	ID           string   // "tok_…", public
+	Hash         [32]byte // SHA-256 over the whole token as handed out
+	Name         string   // for people and events
+	Role         Role
+	App          string // the app of a developer's token; empty for the other roles
+	Scopes       Scopes // what it is good for, of all that its role may
+	CreatedAt    time.Time
+	CreatedBy    string
+	ExpiresAt    time.Time // zero: never
+	RevokedAt    time.Time // zero: not revoked
+	SupersededAt time.Time // ends then, as it was rotated; zero: not rotated
+	LastUsed     time.Time // within a minute; zero: never used
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 )
 
@@ -28,6 +29,9 @@ func (c *CA) authorize(ctx context.Context, now time.Time, p Principal, a Action
 	case !p.Role.May(a):
 		return Act{}, c.refused(ctx, act, refuse(KindForbidden, "",
 			"A token with the role %s may not do this (%s): ask with one of a role that may, or ask an operator.", p.Role, a))
+	case !p.Scopes.Allow(a):
+		return Act{}, c.refused(ctx, act, refuse(KindForbidden, "",
+			"This token is good for %s only, and this needs %s: ask with another token, or ask an operator for one.", strings.ReplaceAll(string(p.Scopes), " ", ", "), a))
 	case p.Role == RoleDeveloper && (p.App == "" || t.app != p.App):
 		return Act{}, c.refused(ctx, act, refuse(KindNotFound, "",
 			"There is nothing here that belongs to the app %s: check the name or number, and that the token is the right app's.", p.App))

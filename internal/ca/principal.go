@@ -1,6 +1,10 @@
 package ca
 
-import "slices"
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // Role is what a principal may do, by a fixed table (see Action). A role is given to a token when the token is made.
 type Role string
@@ -34,6 +38,9 @@ type Principal struct {
 
 	// App is the app that a developer acts for; empty for the other roles.
 	App string
+
+	// Scopes narrow what the role may.
+	Scopes Scopes
 
 	// Token is the ID of the token that was shown; empty for local commands.
 	Token string
@@ -74,6 +81,7 @@ const (
 	ActReadTokens      Action = "token.read"
 	ActCreateToken     Action = "token.create"
 	ActRevokeToken     Action = "token.revoke"
+	ActRotateToken     Action = "token.rotate"
 	ActExamine         Action = "doctor"
 
 	ActAddDomain      Action = "domain.add"
@@ -95,22 +103,42 @@ const (
 
 // permissions is the whole of who may do what. A developer's apply to the objects of their own app alone (authorize sees to that).
 var permissions = map[Role][]Action{
-	RoleDeveloper: {ActIssueServer, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadApp,
+	RoleDeveloper: {ActIssueServer, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadApp, ActRotateToken,
 		ActAddDomain, ActReadDomain, ActVerifyDomain, ActRemoveDomain, ActResolveDomain, ActRevokeOthers,
 		ActRevokeSearch},
 	RoleAuditor: {ActReadCertificate, ActReadProfiles, ActReadAuthorities, ActReadEvents, ActReadApp, ActListApps, ActReadTokens,
-		ActExamine, ActReadDomain},
+		ActExamine, ActReadDomain, ActRotateToken},
 	RoleOperator: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
-		ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken, ActRevokeToken, ActExamine, ActAddDomain, ActReadDomain,
+		ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken, ActRevokeToken, ActRotateToken, ActExamine,
+		ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
 		ActRevokeSearch, ActHold, ActRelease},
 	RoleAdmin: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActCreateAuthority, ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken,
-		ActRevokeToken, ActExamine, ActAddDomain, ActReadDomain,
+		ActRevokeToken, ActRotateToken, ActExamine, ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
 		ActRevokeSearch, ActHold, ActRelease},
 	roleKeyHolder: {ActRevokeByKey},
 	roleProgram:   {ActPublishCRL, ActIssueResponder},
+}
+
+// Scopes are the actions that a token is good for, separated by spaces; empty: all of its role's.
+type Scopes string
+
+// Allow tells whether an action is within the scopes.
+func (s Scopes) Allow(a Action) bool {
+	return s == "" || slices.Contains(strings.Fields(string(s)), string(a))
+}
+
+// parseScopes brings scopes to normal form: known, each one once, in order, and none that the role has not.
+func parseScopes(list []string, role Role) (Scopes, *Error) {
+	for i, s := range list {
+		if !role.May(Action(s)) {
+			return "", refuse(KindInvalid, "/scopes/"+strconv.Itoa(i), "The role %s has no scope %q: use some of %s.", role, s, joined(permissions[role]))
+		}
+	}
+	sorted := slices.Compact(slices.Sorted(slices.Values(list)))
+	return Scopes(strings.Join(sorted, " ")), nil
 }
 
 // May tells whether the role is given the action at all.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/store/storetest"
 )
 
 // A quota holds to the last one, whoever asks at the same moment, and is given out again bit by bit.
@@ -102,4 +103,14 @@ func TestProofQuota(t *testing.T) {
 		_, err := f.VerifyDomain(t.Context(), developer, "www.example.com", "", "")
 		refusal(t, err, kind)
 	}
+}
+
+// Under policy open and without quotas an issuance asks the database for nothing but the app, and writes nothing but its two records.
+func TestOpenPolicyCostsNothing(t *testing.T) {
+	f := newFixture(t)
+	faults := storetest.NewFaults(f.store)
+	f.load(faults)
+	faults.Called()
+	f.issue("www.example.com", "*.example.com")
+	require.Equal(t, []string{"App", "RecordCertificate", "CommitSignature"}, faults.Called())
 }

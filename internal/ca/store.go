@@ -147,6 +147,9 @@ type Tokens interface {
 	ListTokens(ctx context.Context, app, after string, limit int) ([]Token, error)
 	// Token: ErrNotFound when there is none.
 	Token(ctx context.Context, id string) (Token, error)
+	// RotateToken commits a successor, and has a token that is valid at now be superseded at a time, or when it was to be before. ErrChanged: it is
+	// not valid.
+	RotateToken(ctx context.Context, id string, now, end time.Time, successor Token, act Act) error
 	// RevokeToken: ErrChanged when it is revoked already, ErrNotFound when there is none.
 	RevokeToken(ctx context.Context, id string, at time.Time, act Act) error
 }

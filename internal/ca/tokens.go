@@ -21,6 +21,7 @@ type NewToken struct {
 	Role           Role
 	App            string        // required for a developer, refused for the other roles
 	Life           time.Duration // zero: never expires
+	Scopes         []string      // actions that it is good for; empty: all of its role's
 	IdempotencyKey string
 }
 
@@ -35,14 +36,14 @@ func (c *CA) CreateToken(ctx context.Context, p Principal, req NewToken) (Token,
 	if err := checkToken(p, req); err != nil {
 		return Token{}, "", c.refused(ctx, act, err)
 	}
-	secret := tokenPrefix + randomText(32)
-	t := Token{
-		ID: "tok_" + randomText(9), Hash: sha256.Sum256([]byte(secret)), Name: req.Name, Role: req.Role, App: req.App,
-		CreatedAt: now, CreatedBy: p.Name,
+	scopes, refusal := parseScopes(req.Scopes, req.Role)
+	if refusal == nil {
+		refusal = givesOwn(p, req.Role, scopes)
 	}
-	if req.Life > 0 {
-		t.ExpiresAt = now.Add(req.Life)
+	if refusal != nil {
+		return Token{}, "", c.refused(ctx, act, refusal)
 	}
+	t, secret := mintToken(p, now, Token{Name: req.Name, Role: req.Role, App: req.App, Scopes: scopes}, req.Life)
 	asked, key := req, req.IdempotencyKey
 	asked.IdempotencyKey = ""
 	if act.Claim, err = claimFor(p, key, asked, now); err != nil {
@@ -66,6 +67,39 @@ func (c *CA) CreateToken(ctx context.Context, p Principal, req NewToken) (Token,
 		return Token{}, "", fmt.Errorf("recording the token %s: %w", t.ID, err)
 	}
 	return t, secret, nil
+}
+
+// mintToken makes a token like another one.
+func mintToken(p Principal, now time.Time, like Token, life time.Duration) (Token, string) {
+	secret := tokenPrefix + randomText(32)
+	t := Token{
+		ID: "tok_" + randomText(9), Hash: sha256.Sum256([]byte(secret)), Name: like.Name, Role: like.Role, App: like.App, Scopes: like.Scopes,
+		CreatedAt: now, CreatedBy: p.Name,
+	}
+	if life > 0 {
+		t.ExpiresAt = now.Add(life)
+	}
+	return t, secret
+}
+
+// givesOwn refuses a token that is good for more than the scoped one with which it is made.
+func givesOwn(p Principal, role Role, scopes Scopes) *Error {
+	if p.Scopes == "" {
+		return nil
+	}
+	given := permissions[role]
+	if scopes != "" {
+		given = nil
+		for _, s := range strings.Fields(string(scopes)) {
+			given = append(given, Action(s))
+		}
+	}
+	for _, a := range given {
+		if !p.Scopes.Allow(a) {
+			return refuse(KindForbidden, "/scopes", "This token is not good for %s itself, and so makes no token that is: leave it out of \"scopes\", or ask with another token.", a)
+		}
+	}
+	return nil
 }
 
 func checkToken(p Principal, req NewToken) *Error {
@@ -117,6 +151,8 @@ func (c *CA) Authenticate(ctx context.Context, secret, address, requestID string
 		return Principal{}, fmt.Errorf("looking up a token: %w", err)
 	case !t.RevokedAt.IsZero():
 		return refused(t.ID, "The token %q was revoked at %s: ask an operator for a new one.", t.Name, t.RevokedAt.Format(time.DateTime))
+	case !t.SupersededAt.IsZero() && !now.Before(t.SupersededAt):
+		return refused(t.ID, "The token %q was rotated, and ended at %s: use its successor, or ask an operator for a new one.", t.Name, t.SupersededAt.Format(time.DateTime))
 	case !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt):
 		return refused(t.ID, "The token %q expired at %s: ask an operator for a new one.", t.Name, t.ExpiresAt.Format(time.DateTime))
 	}
@@ -126,7 +162,7 @@ func (c *CA) Authenticate(ctx context.Context, secret, address, requestID string
 			c.log.WarnContext(ctx, "remembering the use of a token", "token", t.ID, "error", err)
 		}
 	}
-	return Principal{Name: t.Name, Role: t.Role, App: t.App, Token: t.ID, Address: address, RequestID: requestID}, nil
+	return Principal{Name: t.Name, Role: t.Role, App: t.App, Scopes: t.Scopes, Token: t.ID, Address: address, RequestID: requestID}, nil
 }
 
 // ListTokens is a page of the tokens of one app, or of those of no app, in the order of their IDs from beyond after.

@@ -7,11 +7,11 @@ import (
 	"github.com/imca-project/imca/internal/ca"
 )
 
-const tokenColumns = `id, hash, name, role, COALESCE(app, ''), created_at, created_by, expires_at, revoked_at, last_used`
+const tokenColumns = `id, hash, name, role, COALESCE(app, ''), scopes, created_at, created_by, expires_at, revoked_at, superseded_at, last_used`
 
 func scanToken(r row) (t ca.Token, err error) {
-	err = r.Scan(&t.ID, octets(t.Hash[:]), &t.Name, &t.Role, &t.App, instant{&t.CreatedAt}, &t.CreatedBy,
-		instant{&t.ExpiresAt}, instant{&t.RevokedAt}, instant{&t.LastUsed})
+	err = r.Scan(&t.ID, octets(t.Hash[:]), &t.Name, &t.Role, &t.App, &t.Scopes, instant{&t.CreatedAt}, &t.CreatedBy,
+		instant{&t.ExpiresAt}, instant{&t.RevokedAt}, instant{&t.SupersededAt}, instant{&t.LastUsed})
 	return t, err
 }
 
@@ -27,11 +27,30 @@ func (s *Store) CreateToken(ctx context.Context, t ca.Token, act ca.Act) error {
 				return err
 			}
 		}
-		_, err := tx.exec(ctx, `INSERT INTO tokens (id, hash, name, role, app, created_at, created_by, expires_at, revoked_at, last_used)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-			t.ID, t.Hash[:], text(t.Name), string(t.Role), orNull(t.App), micros(t.CreatedAt), text(t.CreatedBy),
-			microsOrNull(t.ExpiresAt), microsOrNull(t.RevokedAt), microsOrNull(t.LastUsed))
-		return err
+		return insertToken(ctx, tx, t)
+	})
+}
+
+func insertToken(ctx context.Context, tx statements, t ca.Token) error {
+	_, err := tx.exec(ctx, `INSERT INTO tokens (id, hash, name, role, app, scopes, created_at, created_by, expires_at, revoked_at, superseded_at, last_used)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		t.ID, t.Hash[:], text(t.Name), string(t.Role), orNull(t.App), string(t.Scopes), micros(t.CreatedAt), text(t.CreatedBy),
+		microsOrNull(t.ExpiresAt), microsOrNull(t.RevokedAt), microsOrNull(t.SupersededAt), microsOrNull(t.LastUsed))
+	return err
+}
+
+// RotateToken implements ca.Store.
+func (s *Store) RotateToken(ctx context.Context, id string, now, end time.Time, successor ca.Token, act ca.Act) error {
+	return s.change(ctx, func(tx statements) error {
+		if err := begin(ctx, tx, act); err != nil {
+			return err
+		}
+		err := changedOne(tx.exec(ctx, `UPDATE tokens SET superseded_at = CASE WHEN superseded_at < $3 THEN superseded_at ELSE $3 END
+			WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) AND (superseded_at IS NULL OR superseded_at > $2)`, text(id), micros(now), micros(end)))
+		if err != nil {
+			return err
+		}
+		return insertToken(ctx, tx, successor)
 	})
 }
 

@@ -49,7 +49,7 @@ func Methods() []string {
 		"CreateApp", "App", "ListApps", "ChangeApp",
 		"CreateDomain", "Domain", "Domains", "ListDomains", "ChangeDomains", "DueDomains", "LeaseDomain",
 		"TakeQuota", "GiveBackQuota", "ForgetQuotas",
-		"CreateToken", "TokenByHash", "TouchToken", "ListTokens", "Token", "RevokeToken",
+		"CreateToken", "TokenByHash", "TouchToken", "ListTokens", "Token", "RotateToken", "RevokeToken",
 		"CreateAuthorities", "ListAuthorities",
 		"RecordEvent", "ListEvents", "ForgetClaims",
 		"Ping",
@@ -255,6 +255,10 @@ func (f *Faults) ListTokens(ctx context.Context, app, after string, limit int) (
 
 func (f *Faults) Token(ctx context.Context, id string) (ca.Token, error) {
 	return ask(f, "Token", func() (ca.Token, error) { return f.store.Token(ctx, id) })
+}
+
+func (f *Faults) RotateToken(ctx context.Context, id string, now, end time.Time, successor ca.Token, act ca.Act) error {
+	return f.do("RotateToken", func() error { return f.store.RotateToken(ctx, id, now, end, successor, act) })
 }
 
 func (f *Faults) RevokeToken(ctx context.Context, id string, at time.Time, act ca.Act) error {

@@ -18,12 +18,14 @@ var tokenTests = map[string]func(*testing.T, *suite){
 	"a hash is taken once":           tokenHashOnce,
 	"last used goes forward only":    tokenTouched,
 	"a token is revoked once":        tokenRevokedOnce,
+	"a token is rotated":             tokenRotated,
 	"lists go by bytes":              tokensByBytes,
 }
 
 func tokenComesBack(t *testing.T, s *suite) {
 	full := NewToken("tok_full", "alpha")
 	full.Name, full.CreatedBy = "Zoë", "olga\nthe second"
+	full.Scopes, full.SupersededAt = "certificate.issue domain.read", Epoch.Add(time.Hour)
 	full.ExpiresAt, full.RevokedAt, full.LastUsed = Epoch.Add(time.Hour), Epoch.Add(time.Minute), Epoch.Add(time.Second)
 	for _, token := range []ca.Token{NewToken("tok_1", "alpha"), NewToken("tok_2", ""), full} {
 		s.must(s.CreateToken(t.Context(), token, NewAct(Epoch)))
@@ -34,6 +36,42 @@ func tokenComesBack(t *testing.T, s *suite) {
 		s.must(err)
 		require.Equal(t, token, byID)
 	}
+}
+
+func tokenRotated(t *testing.T, s *suite) {
+	end := Epoch.Add(time.Hour)
+	unending, ending, ended, revoked := NewToken("tok_1", "alpha"), NewToken("tok_2", "alpha"), NewToken("tok_3", "alpha"), NewToken("tok_4", "alpha")
+	ending.ExpiresAt, ended.ExpiresAt, revoked.RevokedAt = Epoch.Add(time.Minute), Epoch, Epoch
+	for _, token := range []ca.Token{unending, ending, ended, revoked} {
+		s.must(s.CreateToken(t.Context(), token, NewAct(Epoch)))
+	}
+	for i, token := range []ca.Token{unending, ending} {
+		successor := NewToken([]string{"tok_5", "tok_6"}[i], "alpha")
+		before := s.events()
+		s.must(s.RotateToken(t.Context(), token.ID, Epoch, end, successor, NewAct(Epoch)))
+		require.Equal(t, before+1, s.events())
+		got, err := s.Token(t.Context(), successor.ID)
+		s.must(err)
+		require.Equal(t, successor, got)
+		token.SupersededAt = end
+		got, err = s.Token(t.Context(), token.ID)
+		s.must(err)
+		require.Equal(t, token, got)
+	}
+	sooner := NewToken("tok_8", "alpha")
+	s.must(s.RotateToken(t.Context(), unending.ID, Epoch, Epoch.Add(time.Minute), sooner, NewAct(Epoch)))
+	s.must(s.RotateToken(t.Context(), unending.ID, Epoch, end, NewToken("tok_9", "alpha"), NewAct(Epoch)))
+	got, err := s.Token(t.Context(), unending.ID)
+	s.must(err)
+	require.Equal(t, Epoch.Add(time.Minute), got.SupersededAt, "the earlier end stands")
+	require.ErrorIs(t, s.RotateToken(t.Context(), unending.ID, Epoch.Add(time.Minute), end, NewToken("tok_7", "alpha"), NewAct(Epoch)), ca.ErrChanged)
+	for _, id := range []string{ended.ID, revoked.ID, "tok_none"} {
+		s.unchanged(func() {
+			require.ErrorIs(t, s.RotateToken(t.Context(), id, Epoch, end, NewToken("tok_7", "alpha"), NewAct(Epoch)), ca.ErrChanged, id)
+		})
+	}
+	_, err = s.Token(t.Context(), "tok_7")
+	require.ErrorIs(t, err, ca.ErrNotFound)
 }
 
 func noToken(t *testing.T, s *suite) {

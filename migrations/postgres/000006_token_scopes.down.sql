@@ -1,0 +1,2 @@
+ALTER TABLE tokens DROP COLUMN superseded_at;
+ALTER TABLE tokens DROP COLUMN scopes;
