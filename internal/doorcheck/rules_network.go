@@ -178,7 +178,7 @@ func differingAddresses(s *sight) *match {
 	}
 	var first, firstPrint string
 	var evidence []string
-	doors, prints := false, false
+	doors, prints, verified := false, false, true
 	for _, lead := range s.leads() {
 		if lead.Stage == StageDial {
 			continue
@@ -189,17 +189,21 @@ func differingAddresses(s *sight) *match {
 			first, firstPrint = seen, a.Fingerprint
 		}
 		doors, prints = doors || seen != first, prints || a.Fingerprint != firstPrint
+		verified = verified && lead.Verified
 		served := "no certificate"
 		if len(lead.served) > 0 {
 			served = "certificate " + serialText(lead.served[0])
 		}
 		evidence = append(evidence, fmt.Sprintf("%s serves %s; the platform: %s; without a certificate: %s", a.Address, served, lead.Outcome, a.Nobody))
+		if len(lead.served) > 0 && !lead.Verified {
+			evidence = append(evidence, s.certificateError(lead))
+		}
 	}
 	if !doors && !prints {
 		return nil
 	}
 	m := surely(evidence...)
-	m.milder = !doors // each server may have a certificate of its own
+	m.milder = !doors && verified // each server may have a certificate of its own
 	return m
 }
 
