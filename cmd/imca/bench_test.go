@@ -26,6 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imca-project/imca/internal/judge"
+	"github.com/imca-project/imca/internal/pki"
 )
 
 // BenchmarkIssue measures issuance as its users see it: over HTTPS, by keep-alive clients, with everything on that production has on, against
@@ -204,7 +205,7 @@ limits: {token_per_second: 1000000, token_burst: 1000000, address_per_second: 10
 		require.NoError(b, err)
 		der, err := x509.CreateCertificateRequest(rand.Reader, new(x509.CertificateRequest), key)
 		require.NoError(b, err)
-		s.csrs = append(s.csrs, string(encodeCSR(der)))
+		s.csrs = append(s.csrs, string(pki.EncodeRequest(der)))
 	}
 	return s
 }

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"io/fs"
@@ -178,8 +177,4 @@ func reportIssued(p *program, o orderOptions, cert *api.Certificate, files []han
 		p.say("  %s%s", paths[i], p.paint(quiet, note))
 	}
 	return nil
-}
-
-func encodeCSR(der []byte) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
 }

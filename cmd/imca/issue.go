@@ -238,6 +238,6 @@ func (t *terms) makeKey(domains []string) error {
 	if t.key, err = pki.EncodeKey(key); err != nil {
 		return fmt.Errorf("encoding the key: %w", err)
 	}
-	t.csr, t.keyType = string(encodeCSR(der)), "" // a CSR brings its own type
+	t.csr, t.keyType = string(pki.EncodeRequest(der)), "" // a CSR brings its own type
 	return nil
 }

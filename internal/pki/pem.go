@@ -24,6 +24,11 @@ func EncodeCertificate(der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: der})
 }
 
+// EncodeRequest is the certificate signing request in PEM, with a newline at its end.
+func EncodeRequest(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: pemRequest, Bytes: der})
+}
+
 // EncodeKey is the private key in PEM, PKCS#8 and not encrypted, with a newline at
 // its end.
 func EncodeKey(key crypto.Signer) ([]byte, error) {
