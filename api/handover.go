@@ -55,6 +55,7 @@ type platform struct {
 	authority string   // who issues them; empty where nobody here does
 	name      pki.Name
 	depth     int // how many certificates lead from its certificate to the root, the root included
+	crlURLs   []string
 }
 
 func findPlatform(c *ca.CA, name pki.Name) platform {
@@ -67,10 +68,26 @@ func findPlatform(c *ca.CA, name pki.Name) platform {
 			if profile.EKU == x509.ExtKeyUsageClientAuth {
 				found.profiles = append(found.profiles, profile.Name)
 				found.authority, found.depth = i.Name(), 1+len(i.Chain())
+				found.crlURLs = crlURLs(c, append([]*x509.Certificate{i.Certificate()}, i.Chain()...))
 			}
 		}
 	}
 	return found
+}
+
+// crlURLs are where the lists of the authorities on a path are; none, unless all of them have one.
+func crlURLs(c *ca.CA, path []*x509.Certificate) (list []string) {
+	for _, certificate := range path {
+		for _, i := range c.Issuers() {
+			if i.Certificate().Equal(certificate) && i.CRLURL() != "" {
+				list = append(list, i.CRLURL())
+			}
+		}
+	}
+	if len(list) != len(path) {
+		return nil
+	}
+	return list
 }
 
 // deliver hands an issued certificate over, as JSON, zip or key store.
@@ -114,7 +131,7 @@ func (d *door) deliver(c *call, issued *ca.Issued, form, password string) error 
 func (d *door) pack(in bundle.Input) ([]byte, error) {
 	client := d.authority[d.platform.authority]
 	in.ClientCA = bundle.Authority{Name: client.rootName, Certificates: client.root}
-	in.ClientName, in.VerifyDepth = d.platform.name, d.platform.depth
+	in.ClientName, in.VerifyDepth, in.CRLURLs = d.platform.name, d.platform.depth, d.platform.crlURLs
 	var archive bytes.Buffer
 	if err := bundle.Zip(&archive, in, d.frame.Now()); err != nil {
 		return nil, err

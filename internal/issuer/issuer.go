@@ -179,6 +179,9 @@ func (i *Issuer) Profiles() []Profile {
 	return profiles
 }
 
+// CRLURL is where the authority's revocation list is, as its certificates say it; empty without a base URL.
+func (i *Issuer) CRLURL() string { return i.urls.crl }
+
 // CanSign reports whether the key is there.
 func (i *Issuer) CanSign() bool { return i.key != nil }
 
