@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/config"
 	"github.com/imca-project/imca/internal/issuer"
 	"github.com/imca-project/imca/internal/pki"
 	"github.com/imca-project/imca/internal/store"
@@ -33,6 +34,7 @@ type ServerConfig struct {
 	Profiles []issuer.Profile                        // nil means issuer.DefaultProfiles
 	Names    ca.NamePolicy
 	Proof    ProofConfig
+	OIDC     config.OIDC // of operators; zero: none
 	CRLs     ca.CRLSchedule
 
 	OwnNames                 []pki.Name // of the HTTPS certificate that the server issues itself
@@ -123,8 +125,12 @@ func (s *Server) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	identify, err := identify(s.cfg.OIDC, s.cfg.Now)
+	if err != nil {
+		return err
+	}
 	s.ca, err = ca.New(ca.Config{
-		Store: s.store, Issuers: issuers, Names: s.cfg.Names, Domains: rules, CRLs: s.cfg.CRLs, Observe: s.metrics.Issuance, Now: s.cfg.Now, Log: s.cfg.Log,
+		Store: s.store, Issuers: issuers, Names: s.cfg.Names, Domains: rules, Identify: identify, CRLs: s.cfg.CRLs, Observe: s.metrics.Issuance, Now: s.cfg.Now, Log: s.cfg.Log,
 	})
 	if err != nil {
 		return err

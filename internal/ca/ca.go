@@ -42,6 +42,10 @@ type Config struct {
 	// Domains say how apps come to names.
 	Domains DomainRules
 
+	// Identify tells whose a token of an identity provider is: three parts with dots between, as all JWTs are. What does not count is an
+	// *Error. nil: there is no provider.
+	Identify func(ctx context.Context, token string) (Identity, error)
+
 	// KeyMakers bounds the RSA keys that are made at once, so that a burst of RSA-4096 (0.7 s of one core each) cannot starve the rest.
 	// Zero means half of the processors, at least one.
 	KeyMakers int
@@ -68,6 +72,7 @@ type CA struct {
 	ownKeys    map[[32]byte]string // SHA-256 of the SubjectPublicKeyInfo of each authority, to its name
 	names      NamePolicy
 	rules      DomainRules
+	identify   func(ctx context.Context, token string) (Identity, error)
 	keyMakers  chan struct{}
 	schedule   CRLSchedule
 	lists      map[string]*list // by the name of the authority, like responders
@@ -90,6 +95,7 @@ func New(cfg Config) (*CA, error) {
 		lists:      make(map[string]*list),
 		responders: make(map[string]*responder),
 		rules:      cfg.Domains.withDefaults(),
+		identify:   cfg.Identify,
 		probes:     make(chan struct{}, 64),
 		observe:    cfg.Observe,
 		now:        cfg.Now,

@@ -29,7 +29,7 @@ func (c *Config) check() Faults {
 	for _, list := range []struct {
 		path   string
 		ranges []string
-	}{{"policy.allow_addresses", c.Policy.AllowAddresses}, {"domains.allow", c.Domains.Allow}, {"trusted_proxies", c.TrustedProxies}} {
+	}{{"policy.allow_addresses", c.Policy.AllowAddresses}, {"domains.allow", c.Domains.Allow}, {"oidc.allow", c.OIDC.Allow}, {"trusted_proxies", c.TrustedProxies}} {
 		for i, text := range list.ranges {
 			if _, err := ParseRange(text); err != nil {
 				f.Add(fmt.Sprintf("%s[%d]", list.path, i), "%v", err)
@@ -40,6 +40,7 @@ func (c *Config) check() Faults {
 		f.Add("log_level", "There is no level %q: use one of %s.", c.LogLevel, strings.Join(levels, ", "))
 	}
 	c.Domains.check(&f)
+	c.OIDC.check(&f)
 	c.Limits.check(&f)
 	return f
 }
@@ -157,6 +158,25 @@ func (p *Profile) check(f *Faults, path string) {
 	bound("max_names", p.MaxNames, 1000)
 	if len(p.KeyTypes) == 0 {
 		f.Add(path+".key_types", "A profile without a key type issues nothing: name one, or leave the setting out.")
+	}
+}
+
+func (o *OIDC) check(f *Faults) {
+	if o.Issuer == "" {
+		if o.Audience != "" || len(o.Admins)+len(o.Operators)+len(o.Auditors) > 0 {
+			f.Add("oidc.issuer", "Without it nobody is signed in: give the provider's URL, or take the block out.")
+		}
+		return
+	}
+	u, err := url.Parse(o.Issuer)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		f.Add("oidc.issuer", "%q is no address of a provider: write https://login.example.com, as its tokens do.", o.Issuer)
+	}
+	if o.Audience == "" {
+		f.Add("oidc.audience", "Without it tokens for any service would count: give what the provider puts into \"aud\" for this one.")
+	}
+	if len(o.Admins)+len(o.Operators)+len(o.Auditors) == 0 {
+		f.Add("oidc", "Nobody gets a role: say which values of the claim make admins, operators or auditors.")
 	}
 }
 

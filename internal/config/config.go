@@ -33,6 +33,8 @@ type Config struct {
 	// name and no other, so it stays the same for as long as one of them is in use.
 	ClientName string `yaml:"client_name"`
 
+	OIDC OIDC `yaml:"oidc,omitempty"`
+
 	Limits Limits `yaml:"limits"`
 
 	// TrustedProxies are the addresses (`10.1.2.3`) and ranges (`10.0.0.0/8`) of proxies whose X-Forwarded-For is believed.
@@ -187,6 +189,34 @@ type Domains struct {
 
 	// ProofsPerHour is how often one app may have proofs looked at in an hour.
 	ProofsPerHour int `yaml:"proofs_per_hour"`
+}
+
+// OIDC is an identity provider (OpenID Connect) whose tokens operators may send instead of the service's own. Without `issuer`
+// there is none.
+type OIDC struct {
+	// Issuer is the provider's URL, exactly as its tokens say it.
+	Issuer string `yaml:"issuer,omitempty"`
+
+	// Audience is what tokens for this service have in `aud`; for ID tokens it is the client ID.
+	Audience string `yaml:"audience,omitempty"`
+
+	// RoleClaim is the claim that roles come from; a dot leads into an object, as in `realm_access.roles`. `roles` when empty.
+	RoleClaim string `yaml:"role_claim,omitempty"`
+
+	// Admins are the values of the claim that make an administrator.
+	Admins []string `yaml:"admins,omitempty,flow"`
+
+	// Operators are the values of the claim that make an operator.
+	Operators []string `yaml:"operators,omitempty,flow"`
+
+	// Auditors are the values of the claim that make an auditor.
+	Auditors []string `yaml:"auditors,omitempty,flow"`
+
+	// CA is the PEM file of the CA that the provider's certificate is under, if the system does not know it.
+	CA string `yaml:"ca,omitempty"`
+
+	// Allow are addresses and ranges that the provider may be at although they are not public.
+	Allow []string `yaml:"allow,omitempty,flow"`
 }
 
 // Limits are the bounds that keep one client from taking everything. Each server of several counts for itself.

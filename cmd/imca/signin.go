@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/url"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/config"
+	"github.com/imca-project/imca/internal/egress"
+	"github.com/imca-project/imca/internal/oidc"
+	"github.com/imca-project/imca/internal/pki"
+)
+
+// identify asks an identity provider who somebody is; nil where none is configured.
+func identify(o config.OIDC, now func() time.Time) (func(ctx context.Context, token string) (ca.Identity, error), error) {
+	if o.Issuer == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(o.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("reading oidc.issuer: %w", err)
+	}
+	port := uint64(443)
+	if u.Port() != "" {
+		if port, err = strconv.ParseUint(u.Port(), 10, 16); err != nil {
+			return nil, fmt.Errorf("reading oidc.issuer: %w", err)
+		}
+	}
+	guard, err := egress.New(egress.Config{Allow: parseRanges(o.Allow), Ports: []uint16{uint16(port)}})
+	if err != nil {
+		return nil, fmt.Errorf("making the way to the identity provider: %w", err)
+	}
+	trust := &tls.Config{MinVersion: tls.VersionTLS12}
+	if o.CA != "" {
+		text, err := os.ReadFile(o.CA)
+		if err != nil {
+			return nil, fmt.Errorf("reading oidc.ca: %w", err)
+		}
+		certificates, err := pki.ParseCertificates(text)
+		if err != nil {
+			return nil, fmt.Errorf("reading oidc.ca: %w", err)
+		}
+		trust.RootCAs = x509.NewCertPool()
+		for _, c := range certificates {
+			trust.RootCAs.AddCert(c)
+		}
+	}
+	v, err := oidc.New(oidc.Config{
+		Issuer: o.Issuer, Audience: o.Audience, RoleClaim: o.RoleClaim,
+		Roles:  map[ca.Role][]string{ca.RoleAdmin: o.Admins, ca.RoleOperator: o.Operators, ca.RoleAuditor: o.Auditors},
+		Client: guard.HTTPClient(egress.HTTPOptions{Timeout: 10 * time.Second, MaxBody: 1 << 20, TLS: func(*url.URL) *tls.Config { return trust.Clone() }}),
+		Now:    now,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading oidc: %w", err)
+	}
+	return v.Identify, nil
+}
