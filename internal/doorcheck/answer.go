@@ -40,8 +40,8 @@ type HTTPAnswer struct {
 }
 
 // ask sends the request over an established connection, TLS or not, and notes the answer.
-func (c *caller) ask(ctx context.Context, conn net.Conn, p *Probe, authenticated bool) {
-	request := c.request(ctx, p, authenticated)
+func (c *caller) ask(ctx context.Context, conn net.Conn, p *Probe) {
+	request := c.request(ctx, p)
 	var response *http.Response
 	var err error
 	if secured, ok := conn.(*tls.Conn); ok && p.Protocol == http2 {
@@ -80,10 +80,11 @@ func newAnswer(response *http.Response, body []byte, at time.Time) *HTTPAnswer {
 	return a
 }
 
-// request is what every probe asks for. The query goes to authenticated addresses only: it may hold a secret.
-func (c *caller) request(ctx context.Context, p *Probe, authenticated bool) *http.Request {
+// request is what every probe asks for. The query may hold a secret: it is sent over connections alone that have
+// been authenticated.
+func (c *caller) request(ctx context.Context, p *Probe) *http.Request {
 	target := &url.URL{Scheme: "https", Host: c.hostHeader(), Path: c.url.Path, RawPath: c.url.RawPath}
-	if authenticated {
+	if p.Verified {
 		target.RawQuery = c.url.RawQuery
 	}
 	request := &http.Request{Method: p.Method, URL: target, Host: c.hostHeader(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -91,7 +92,7 @@ func (c *caller) request(ctx context.Context, p *Probe, authenticated bool) *htt
 	if p.Forged {
 		c.forge(request.Header)
 	}
-	if p.Method == http.MethodPost {
+	if p.Method == http.MethodPost && p.Verified {
 		request.Header.Set("Content-Type", "application/json")
 		request.Body = io.NopCloser(bytes.NewReader(c.body))
 		request.ContentLength = int64(len(c.body))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
@@ -89,9 +90,12 @@ func (c *caller) addresses(ctx context.Context) (addresses []netip.Addr, left in
 	// Both kinds are to be among them: IPv6 and IPv4 often lead to different servers.
 	var six, four []netip.Addr
 	for _, address := range all {
-		if address = address.Unmap(); address.Is4() {
+		address = address.Unmap().WithZone("")
+		switch {
+		case slices.Contains(four, address) || slices.Contains(six, address):
+		case address.Is4():
 			four = append(four, address)
-		} else {
+		default:
 			six = append(six, address)
 		}
 	}
@@ -113,12 +117,11 @@ func (c *caller) probe(ctx context.Context, addresses []netip.Addr) (probes []*P
 	if c.identities[AsPlatform] == nil {
 		role = AsNobody
 	}
-	authenticated := map[netip.Addr]bool{}
 	round := func(planned []*Probe) {
 		for _, p := range planned {
 			p.Name = p.name(len(addresses) > 1)
 		}
-		c.callAll(ctx, planned, authenticated)
+		c.callAll(ctx, planned)
 		probes = append(probes, planned...)
 	}
 	first := func() (leads []*Probe) {
@@ -132,9 +135,6 @@ func (c *caller) probe(ctx context.Context, addresses []netip.Addr) (probes []*P
 	if furthest(leads).alerted(alertNoApplicationProtocol) {
 		c.protocol = http2 // HTTP/1.1 is not spoken here
 		leads = first()
-	}
-	for _, p := range leads {
-		authenticated[p.address] = p.Verified
 	}
 	lead = furthest(leads)
 	var rest []*Probe
@@ -150,14 +150,14 @@ func (c *caller) probe(ctx context.Context, addresses []netip.Addr) (probes []*P
 }
 
 // callAll makes probes, Concurrency at a time.
-func (c *caller) callAll(ctx context.Context, probes []*Probe, authenticated map[netip.Addr]bool) {
+func (c *caller) callAll(ctx context.Context, probes []*Probe) {
 	free := make(chan struct{}, c.Concurrency)
 	var all sync.WaitGroup
 	for _, p := range probes {
 		free <- struct{}{}
 		all.Go(func() {
 			defer func() { <-free }()
-			c.call(ctx, p, authenticated[p.address])
+			c.call(ctx, p)
 		})
 	}
 	all.Wait()

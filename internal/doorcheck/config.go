@@ -74,10 +74,10 @@ type Record struct {
 
 // Target is the endpoint.
 type Target struct {
-	// URL is https://HOST[:PORT]/PATH?QUERY. The query is sent to an authenticated address only.
+	// URL is https://HOST[:PORT]/PATH?QUERY. The query is sent over authenticated connections only.
 	URL string
 	// Callback, if not nil, is posted to the URL as JSON: harmless, in the shape of a callback. It is sent with the platform's certificate and
-	// without any, and only where the address has been authenticated.
+	// without any, and only over a connection that has been authenticated.
 	Callback []byte
 }
 

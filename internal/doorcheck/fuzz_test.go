@@ -35,7 +35,7 @@ func FuzzAnswer(f *testing.F) {
 			_ = far.Close()
 		}()
 		p := &Probe{Stage: StageRequest, Protocol: http1, Method: http.MethodGet}
-		c.ask(t.Context(), near, p, false)
+		c.ask(t.Context(), near, p)
 		_ = near.Close()
 		if p.Answer == nil {
 			require.NotEqual(t, NoFailure, p.Failure)

@@ -10,14 +10,13 @@ type Outcome string
 
 // The outcomes.
 const (
-	Admitted   Outcome = "admitted"
-	Refused    Outcome = "refused"
-	Unclear    Outcome = "unclear"     // it got an answer that may be either
-	Failed     Outcome = "failed"      // the door was not reached, or nothing was heard of it
-	NotSpoken  Outcome = "not_offered" // the server does not offer what was varied: the TLS version, HTTP/2, a site under that name
-	ElseSite   Outcome = "other_site"  // another site than the endpoint answered
-	notJudged  Outcome = ""
-	statusLost         = 421 // Misdirected Request: the server has noticed that two sites were mixed
+	Admitted  Outcome = "admitted"
+	Refused   Outcome = "refused"
+	Unclear   Outcome = "unclear"     // it got an answer that may be either
+	Failed    Outcome = "failed"      // the door was not reached, or nothing was heard of it
+	NotSpoken Outcome = "not_offered" // the server does not offer what was varied: the TLS version, HTTP/2, a site under that name
+	ElseSite  Outcome = "other_site"  // another site than the endpoint answered
+	notJudged Outcome = ""
 )
 
 // judge gives every probe its outcome. The platform's come first: the others are held against them.
@@ -63,9 +62,10 @@ func refusesByPage(a *HTTPAnswer) bool {
 	return page != nil && page.refuses || a.Status == 495 || a.Status == 496
 }
 
-// mayRefuse are the statuses with which a server that could not refuse in the handshake refuses afterwards.
+// mayRefuse are the statuses with which a server that could not refuse in the handshake refuses afterwards; 421 is that of one which has noticed
+// that the handshake was another site's.
 func mayRefuse(status int) bool {
-	return slices.Contains([]int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, statusLost}, status)
+	return slices.Contains([]int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusMisdirectedRequest}, status)
 }
 
 func (s *sight) judgePlatform(p *Probe) Outcome {
@@ -74,7 +74,7 @@ func (s *sight) judgePlatform(p *Probe) Outcome {
 	}
 	status := p.Answer.Status
 	switch {
-	case refusesByPage(p.Answer) || status == statusLost:
+	case refusesByPage(p.Answer) || status == http.StatusMisdirectedRequest:
 		return Refused
 	case !mayRefuse(status) && status < 500:
 		return Admitted
@@ -108,16 +108,22 @@ func (s *sight) judgeOther(p *Probe) Outcome {
 	}
 	status, expected := p.Answer.Status, control.Answer.Status
 	switch {
-	case refusesByPage(p.Answer), mayRefuse(status) && status != expected:
+	case refusesByPage(p.Answer), mayRefuse(status) && status != expected, isGood(expected) && withholds(status):
 		return Refused
-	case isGood(status) && !isGood(expected):
-		return Admitted
-	case isGood(status) && (p.Answer.digest == control.Answer.digest || !s.steady()):
+	case control.Outcome == Refused:
+		return judgeAlone(p)
+	case isGood(status) && isGood(expected) && (p.Answer.digest == control.Answer.digest || !s.steady()):
 		return Admitted
 	}
 	// The same answer as the platform's, but not a good one: of a path that does not exist, say. Or a good one that says something else, perhaps
 	// that it will not serve this caller.
 	return Unclear
+}
+
+// withholds are the statuses that keep from a caller what another one gets. A server that is overloaded says nothing about the caller.
+func withholds(status int) bool {
+	overloaded := status == http.StatusRequestTimeout || status == http.StatusTooEarly || status == http.StatusTooManyRequests
+	return status >= 300 && status < 500 && !overloaded
 }
 
 // judgeAlone judges an answer that no answer to the platform can be held against.
@@ -141,7 +147,7 @@ func (s *sight) judgeOtherName(p *Probe) Outcome {
 	}
 	same := p.Answer.Status == s.lead.Answer.Status && p.Answer.digest == s.lead.Answer.digest
 	switch {
-	case refusesByPage(p.Answer), p.Answer.Status == statusLost:
+	case refusesByPage(p.Answer), p.Answer.Status == http.StatusMisdirectedRequest:
 		return Refused
 	case same && isGood(p.Answer.Status):
 		return Admitted

@@ -142,7 +142,7 @@ type caller struct {
 }
 
 // call makes one probe and fills in what became of it.
-func (c *caller) call(ctx context.Context, p *Probe, authenticated bool) {
+func (c *caller) call(ctx context.Context, p *Probe) {
 	ctx, cancel := context.WithTimeout(ctx, c.ProbeTimeout)
 	defer cancel()
 
@@ -163,7 +163,7 @@ func (c *caller) call(ctx context.Context, p *Probe, authenticated bool) {
 	p.Stage = StageHello
 	start = c.Now()
 	if p.Version == plainVersion {
-		c.ask(ctx, conn, p, false)
+		c.ask(ctx, conn, p)
 		p.AnswerMS = c.since(start)
 		return
 	}
@@ -185,7 +185,7 @@ func (c *caller) call(ctx context.Context, p *Probe, authenticated bool) {
 	// that only a request tells.
 	p.Stage = StageRequest
 	start = c.Now()
-	c.ask(ctx, secured, p, authenticated || p.Verified)
+	c.ask(ctx, secured, p)
 	p.AnswerMS = c.since(start)
 }
 

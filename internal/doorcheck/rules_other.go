@@ -2,6 +2,7 @@ package doorcheck
 
 import (
 	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -13,7 +14,7 @@ var otherRules = []rule{
 	{
 		code: "misdirected", title: "The server noticed that two of its sites were mixed up", severity: Fault,
 		when: func(s *sight) *match {
-			if s.lead == nil || s.lead.Answer == nil || s.lead.Answer.Status != statusLost {
+			if s.lead == nil || s.lead.Answer == nil || s.lead.Answer.Status != http.StatusMisdirectedRequest {
 				return nil
 			}
 			return surely(s.lead.saw())

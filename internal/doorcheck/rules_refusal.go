@@ -2,6 +2,7 @@ package doorcheck
 
 import (
 	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -318,7 +319,7 @@ var refusalRules = []rule{
 			"revocation_list_expired", "revocation_list_partial", "revocation_list_missing", "ca_stale", "platform_revoked", "our_certificate_expired", "cut_off"},
 		when: func(s *sight) *match {
 			p := s.platformRefused()
-			if p == nil || p.Outcome != Refused || p.Answer != nil && p.Answer.Status == statusLost {
+			if p == nil || p.Outcome != Refused || p.Answer != nil && p.Answer.Status == http.StatusMisdirectedRequest {
 				return nil
 			}
 			return surely(p.saw())
@@ -351,7 +352,7 @@ func askedTooLate(s *sight) *match {
 		return surely(p.saw(), "the server did not ask in the handshake")
 	case again != nil:
 		return surely(p.saw(), "the server did not ask in the first handshake", again.saw())
-	case p.Answer != nil && p.Answer.Status == 403:
+	case p.Answer != nil && p.Answer.Status == http.StatusForbidden:
 		return likely(p.saw(), "the server did not ask in the handshake")
 	}
 	return nil

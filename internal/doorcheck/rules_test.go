@@ -98,6 +98,7 @@ func TestRules(t *testing.T) {
 		codes           string
 	}{
 		{"nothing wrong", nil, Yes, Yes, ""},
+		{"an answer in time, but not in good time", func(s *sight) { s.lead.AnswerMS = s.Budget.Milliseconds() * 2 / 3 }, Yes, Yes, "near_budget"},
 		{"Java with an empty trust store", with(noNames, alerts(alertInternalError)), No, Unknown, "trust_store_empty"},
 		{"a missing certificate, although it was sent", alerts(alertCertificateRequired), No, Unknown, "certificate_lost"},
 		{"the platform is held for revoked", alerts(alertCertificateRevoked, alertCertificateRequired, alertUnknownCA, alertUnknownCA, alertUnsupportedCertificate),
@@ -130,7 +131,17 @@ func TestRules(t *testing.T) {
 				p.served, p.Verified = []*x509.Certificate{odd.certificate}, false
 			}
 		}, No, Yes, "chain_refused"},
-		{"all refused, and a redirect for nobody", func(s *sight) { s.answersWith(s.probes[1], 302, "") }, Yes, Unknown, ""},
+		{"nobody is sent to a login", func(s *sight) { s.answersWith(s.probes[1], 302, "") }, Yes, Yes, ""},
+		{"nobody is told that nothing is here", func(s *sight) { s.answersWith(s.probes[1], 404, "") }, Yes, Yes, ""},
+		{"nobody calls too often", func(s *sight) { s.answersWith(s.probes[1], 429, "") }, Yes, Unknown, ""},
+		{"nobody gets more than the platform", func(s *sight) {
+			s.answersWith(s.lead, 404, "")
+			s.answersWith(s.probes[1], 200, "sorry")
+		}, Yes, Unknown, "path_unknown"},
+		{"nobody gets in where the platform is refused", func(s *sight) {
+			s.answersWith(s.lead, 400, "The SSL certificate error")
+			s.answersWith(s.probes[1], 200, "ok")
+		}, No, No, "not_required revocation_list_expired"},
 		{"an overloaded server answers nobody", func(s *sight) { s.answersWith(s.probes[1], 503, "") }, Yes, Unknown, ""},
 		{"nobody gets no answer", func(s *sight) { s.probes[1].Failure, s.probes[1].Alert = TimedOut, nil }, Yes, Unknown, ""},
 		{"nobody cannot connect any more", func(s *sight) { s.probes[1].Stage, s.probes[1].Failure, s.probes[1].Alert = StageDial, DialFailed, nil }, Yes, Unknown, ""},
@@ -224,7 +235,7 @@ func TestEveryRuleIsJudged(t *testing.T) {
 		judged = append(judged, sorted(r.codes)...)
 	}
 	elsewhere := strings.Fields("addresses_differ open_by_address address_down clock_behind clock_ahead clock_off " + // TestAddresses, TestWrongClocks
-		"not_admitted strangers_admitted trust_store_empty certificate_lost platform_revoked platform_refused no_site unreadable_certificate chain_refused") // TestRules
+		"near_budget not_admitted strangers_admitted trust_store_empty certificate_lost platform_revoked platform_refused no_site unreadable_certificate chain_refused") // TestRules
 	judged = append(judged, elsewhere...)
 
 	codes := map[string]bool{}

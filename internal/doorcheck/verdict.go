@@ -98,12 +98,8 @@ func (s *sight) refuses() Verdict {
 			admitted = append(admitted, p.saw())
 		case Refused:
 			refused = append(refused, p.saw())
-		case Unclear:
+		case Unclear, Failed:
 			unclear = append(unclear, p.saw())
-		case Failed:
-			if p.Stage != StageDial {
-				unclear = append(unclear, p.saw())
-			}
 		}
 	}
 	if len(admitted) > 0 {

@@ -263,6 +263,9 @@ func (w *world) config() Config {
 		Intermediates: []*x509.Certificate{w.issuing.certificate},
 		ClientCAs:     []*x509.Certificate{w.root.certificate},
 		Issued:        w.issuedNewest(w.server.certificate),
+		Budget:        time.Minute, // a busy machine is no finding
+		ProbeTimeout:  20 * time.Second,
+		Timeout:       time.Minute,
 		Canaries:      Canaries{Platform: w.platform.identity(), Developer: w.developer.identity(), Expired: w.expired.identity()},
 	}
 }
