@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,7 +41,8 @@ type opened struct {
 	keys       *keyStore
 	profiles   []issuer.Profile
 	baseURL    string
-	withoutKey error // why keys cannot be opened; nil when they can
+	public     string // where the server listens for plain HTTP, HOST:PORT or "off"
+	withoutKey error  // why keys cannot be opened; nil when they can
 }
 
 // open opens the database. Its schema must be up to date: a command does not change the database of a running server.
@@ -55,7 +57,7 @@ func (l *local) open(ctx context.Context) (*opened, error) {
 		if err != nil {
 			return nil, err
 		}
-		o := &opened{keys: &keyStore{folder: s.CA.Keys}, profiles: s.profiles, baseURL: s.PublicURL}
+		o := &opened{keys: &keyStore{folder: s.CA.Keys}, profiles: s.profiles, baseURL: s.PublicURL, public: s.Listen.HTTP}
 		o.keys.passphrase, o.withoutKey = keys.Passphrase(s.CA.Passphrase)
 		o.store, err = store.Open(ctx, store.Config{URL: url})
 		return o, err
@@ -65,7 +67,7 @@ func (l *local) open(ctx context.Context) (*opened, error) {
 		if err != nil {
 			return nil, err
 		}
-		o := &opened{keys: &keyStore{folder: d.path("keys")}, profiles: issuer.DefaultProfiles(), baseURL: state.BaseURL}
+		o := &opened{keys: &keyStore{folder: d.path("keys")}, profiles: issuer.DefaultProfiles(), baseURL: state.BaseURL, public: strings.TrimPrefix(state.BaseURL, "http://")}
 		o.keys.passphrase, o.withoutKey = keys.Passphrase("file:" + d.path(passphraseFile))
 		o.store, err = store.Open(ctx, store.Config{URL: state.Database})
 		return o, err

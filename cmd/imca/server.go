@@ -173,6 +173,7 @@ func (s *Server) Start() error {
 	s.background.Go(func() { s.upkeep(ctx) })
 	s.background.Go(func() { s.recheck(ctx) })
 	s.background.Go(func() { s.ca.KeepRevocation(ctx) })
+	s.background.Go(func() { s.watch(ctx) })
 	return nil
 }
 

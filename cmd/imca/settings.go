@@ -29,6 +29,7 @@ type settings struct {
 	clientName pki.Name
 	proxies    []netip.Prefix
 	proof      ProofConfig
+	crls       ca.CRLSchedule
 	keyType    pki.KeyType
 	logLevel   slog.Level
 }
@@ -84,6 +85,12 @@ func (s *settings) read(faults *config.Faults) {
 	s.ownNames = parseNames(faults, "tls.names", s.TLS.Names)
 	if len(s.TLS.Names) == 0 && s.TLS.Certificate == "" {
 		s.ownNames = s.defaultNames()
+	}
+	s.crls, err = ca.CRLSchedule{
+		Interval: time.Duration(s.CRL.IntervalMinutes) * time.Minute, Lifetime: time.Duration(s.CRL.LifetimeHours) * time.Hour,
+	}.Validate()
+	if err != nil {
+		faults.Add("crl", "%v.", err)
 	}
 	s.readDomains(faults)
 	_ = s.logLevel.UnmarshalText([]byte(s.LogLevel)) // config has checked it

@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/imca-project/imca/internal/issuer"
@@ -77,6 +78,7 @@ type CA struct {
 	schedule   CRLSchedule
 	lists      map[string]*list // by the name of the authority, like responders
 	responders map[string]*responder
+	watched    atomic.Pointer[[]RevocationReport]
 	probes     chan struct{} // bounds what is asked of strangers' servers at once
 	observe    func(profile string) (ended func(Result))
 	now        func() time.Time

@@ -69,6 +69,9 @@ func (c *CA) CRL(authority string) *CRL {
 	return l.served.Load()
 }
 
+// CRLInterval is how often a list comes when nothing is revoked.
+func (c *CA) CRLInterval() time.Duration { return c.schedule.Interval }
+
 // NextCRL is when the list that follows a list comes at the latest.
 func (c *CA) NextCRL(crl *CRL) time.Time {
 	if l, known := c.lists[crl.Authority]; known && !l.by.CanSign() {

@@ -28,6 +28,7 @@ type Config struct {
 	Profiles Profiles `yaml:"profiles"`
 	Policy   Policy   `yaml:"policy,omitempty"`
 	Domains  Domains  `yaml:"domains"`
+	CRL      CRL      `yaml:"crl"`
 
 	// ClientName is the subject of the platform's client certificate. The configurations that developers get admit this
 	// name and no other, so it stays the same for as long as one of them is in use.
@@ -237,6 +238,16 @@ type Limits struct {
 	ShutdownSeconds int `yaml:"shutdown_seconds"`
 }
 
+// CRL says when revocation lists are published. A revocation is on the list within two seconds, whatever stands here.
+type CRL struct {
+	// IntervalMinutes is after how many minutes the next list comes when nothing is revoked.
+	IntervalMinutes int `yaml:"interval_minutes"`
+
+	// LifetimeHours is for how many hours a list is good. Servers that check a list that has lapsed refuse everyone, so there
+	// must be a weekend, 72 hours, between the time when the next one should have come and the end of the last.
+	LifetimeHours int `yaml:"lifetime_hours"`
+}
+
 // Off turns a listener off.
 const Off = "off"
 
@@ -260,6 +271,8 @@ func (c *Config) fill() {
 	setting(&c.CA.Passphrase, "env:IMCA_PASSPHRASE")
 	c.Profiles.Server.fill(90, 397, 100, true)
 	c.Profiles.Client.fill(7, 90, 10, false)
+	setting(&c.CRL.IntervalMinutes, 60)
+	setting(&c.CRL.LifetimeHours, 7*24)
 	setting(&c.ClientName, "callback.platform.internal")
 	setting(&c.Domains.Policy, "prove")
 	setting(&c.Domains.ProofDays, 90)

@@ -44,11 +44,12 @@ var rules = []rule{
 	{"internal/acme/jws", nil, "signed requests are checked before anything is known about them"},
 	{"internal/acme", []string{"internal/pki", "internal/ca", "internal/web", "internal/acme/jws"}, "a door knows no other door and no database"},
 	{"internal/console", []string{"internal/ca", "internal/bundle", "internal/web"}, "a door knows no other door and no database"},
+	{"internal/watch", []string{"internal/pki", "internal/ca"}, "it reads as a stranger would, so it shares nothing with what makes what it reads"},
 	{"internal/store", []string{"internal/pki", "internal/ca", "internal/acme", "migrations"}, "it fulfils the contracts of ca and acme, and decides nothing"},
 	{"internal/store/storetest", []string{"internal/pki", "internal/issuer", "internal/ca", "internal/acme"}, "the suite judges any store, so it knows none"},
 	{"cmd/imca", []string{
 		".", "migrations", "api", "internal/acme", "internal/bundle", "internal/ca", "internal/config", "internal/console", "internal/doorcheck",
-		"internal/egress", "internal/issuer", "internal/keep", "internal/keys", "internal/oidc", "internal/pki", "internal/status", "internal/store", "internal/validate", "internal/web",
+		"internal/egress", "internal/issuer", "internal/keep", "internal/keys", "internal/oidc", "internal/pki", "internal/status", "internal/store", "internal/validate", "internal/watch", "internal/web",
 	}, "it wires all of them, but for what only tests use"},
 }
 

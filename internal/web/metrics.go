@@ -134,6 +134,17 @@ func (a *authority) Collect(metrics chan<- prometheus.Metric) {
 			signs = 1
 		}
 		gauge("imca_authority_can_sign", "1 where the authority's key is on this server.", signs, "authority", i.Name())
+		if crl := a.ca.CRL(i.Name()); crl != nil {
+			gauge("imca_crl_number", "Number of the revocation list that this server serves.", float64(crl.Number), "authority", i.Name())
+			gauge("imca_crl_entries", "Entries of the revocation list.", float64(crl.Count), "authority", i.Name())
+			gauge("imca_crl_size_bytes", "Length of the revocation list.", float64(crl.Size()), "authority", i.Name())
+			gauge("imca_crl_published_seconds", "When the revocation list was published, in Unix time.", float64(crl.PublishedAt.Unix()), "authority", i.Name())
+			gauge("imca_crl_next_update_seconds", "End of the revocation list, in Unix time: after it, servers refuse everyone.", float64(crl.NextUpdate.Unix()), "authority", i.Name())
+		}
+	}
+	for _, report := range a.ca.RevocationReports() {
+		gauge("imca_revocation_faults", "What is not as it should be in the revocation status that is served: see the log, /readyz or 'imca doctor'.", float64(len(report.Faults)), "authority", report.Authority)
+		gauge("imca_revocation_looked_at_seconds", "When the revocation status was last looked at from outside, in Unix time.", float64(report.At.Unix()), "authority", report.Authority)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), pingTimeout)
 	defer cancel()
