@@ -78,7 +78,10 @@ func (s *sight) mendsFor(all mends) []Mend {
 	switch {
 	case s.server.Product == Go && s.server.Header == "":
 		products = append(products, Caddy)
-	case !known || s.server.Confidence == Low:
+	case known && s.server.Confidence != Low:
+	case s.lead != nil && s.plain() != nil && s.plain().Answer == nil: // Apache and nginx would have answered it
+		products = append(products, HAProxy, Node, Tomcat, IIS, LoadBalancer, Caddy, Go, Apache, Nginx)
+	default:
 		products = append(products, Apache, Nginx, HAProxy, Tomcat, IIS, Caddy, Go, Node, LoadBalancer)
 	}
 	var chosen []Mend

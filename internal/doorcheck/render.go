@@ -78,8 +78,9 @@ func (style Style) finding(f Finding) string {
 	}
 	fmt.Fprintf(&b, "  > %s\n", f.Advice)
 	for i, mend := range f.Mends {
-		if i == 2 && !style.Verbose {
-			break // of an unknown server there are lines for all
+		if i >= 2 && !style.Verbose { // of an unknown server there are lines for all
+			fmt.Fprintf(&b, "    (and lines for %d more kinds of server)\n", len(f.Mends)-i)
+			break
 		}
 		fmt.Fprintf(&b, "    %s:\n", mend.Server)
 		for _, line := range mend.Lines {

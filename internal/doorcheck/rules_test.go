@@ -316,6 +316,7 @@ func TestRecogniseServers(t *testing.T) {
 		{"Server", "something of our own", Unrecognised, ""},
 		{"Cf-Ray", "8f", Unrecognised, "Cloudflare"},
 		{"Via", "1.1 varnish", Unrecognised, "a proxy"},
+		{"X-Powered-By", "Express", Node, ""},
 	} {
 		s := imagined(t, w, func(s *sight) {
 			s.lead.Answer.header.Set(test.header, test.value)

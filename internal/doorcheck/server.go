@@ -160,25 +160,23 @@ func byBody(body []byte) Product {
 
 // byBehaviour guesses from how those whom the server turns away are told so.
 func (s *sight) byBehaviour() (Product, string) {
-	nobody, stranger, plain := s.as(AsNobody), s.as(AsStranger), s.plain()
-	if nobody == nil || stranger == nil || plain == nil {
-		return Unrecognised, ""
-	}
 	for _, answer := range s.answers() {
 		if strings.EqualFold(answer.header.Get("X-Powered-By"), "Express") {
 			return Node, "the header X-Powered-By: Express"
 		}
 	}
+	nobody, stranger, plain := s.as(AsNobody), s.as(AsStranger), s.plain()
+	if nobody == nil || stranger == nil || plain == nil {
+		return Unrecognised, ""
+	}
 	silent := func(p *Probe) bool { return p.Failure == ClosedByServer || p.Failure == ResetByServer }
 	switch {
-	case nobody.alerted(alertCertificateRequired, alertHandshakeFailure) && silent(stranger):
-		return Node, "it refuses a missing certificate with an alert, and a stranger's without a word"
-	case nobody.alerted(alertCertificateRequired, alertHandshakeFailure) && stranger.alerted(alertUnknownCA) && silent(plain):
+	case silent(stranger) && !silent(nobody):
+		return Node, "it cuts a stranger off without a word, and those without a certificate not"
+	case stranger.alerted(alertUnknownCA) && silent(plain):
 		return HAProxy, "its alerts are OpenSSL's, and it is silent to HTTP without TLS"
-	case nobody.alerted(alertBadCertificate) && stranger.alerted(alertCertificateUnknown):
+	case stranger.alerted(alertCertificateUnknown):
 		return Tomcat, "its alerts are Java's"
-	case nobody.alerted(alertCertificateRequired) && stranger.alerted(alertBadCertificate, alertUnknownCA) && plain.Failure != NoFailure:
-		return Go, "its alerts are Go's"
 	}
 	return Unrecognised, ""
 }
