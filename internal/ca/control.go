@@ -161,8 +161,8 @@ func (c *CA) unproven(now time.Time, app *App, n pki.Name, d *Domain) string {
 	switch d.State {
 	case DomainAwaiting:
 		return fmt.Sprintf("%s waits for an operator's approval since %s%s: 'imca domain show %s' tells when it is there.", n, d.CreatedAt.Format(time.DateOnly), because(d.Flag), d.Name)
-	case DomainConflict:
-		return c.taken(app, n, d)
+	case DomainConflict: // with an app that has given the name up
+		return fmt.Sprintf("%s was another app's, and is free now: imca domain verify %s (or POST /v1/domains/%s/verify) looks at the proof again. Then ask for the certificate again.", n, d.Name, d.Name)
 	case DomainRejected:
 		return rejected(*d).Detail
 	case DomainSuspended, DomainValid: // the latter has lapsed a moment ago

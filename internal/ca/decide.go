@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,6 +101,8 @@ func (c *CA) TransferDomain(ctx context.Context, p Principal, name, to string) (
 func (c *CA) ResolveDomain(ctx context.Context, p Principal, name, to string) (Domain, error) {
 	return c.hand(ctx, p, ActResolveDomain, name, to, func(claims *contest) error {
 		switch {
+		case claims.holder == nil && len(claims.rivals) > 0:
+			return refuse(KindConflict, "", "No app has %s any more: the first that verifies it again gets it (imca domain verify %s).", claims.name, claims.name)
 		case claims.holder == nil || len(claims.rivals) == 0:
 			return refuse(KindConflict, "", "There is no conflict over %s: nothing is left to do.", claims.name)
 		case p.Role == RoleDeveloper && claims.holder.App != p.App:
@@ -230,29 +233,40 @@ func (c *CA) Others(ctx context.Context, d Domain, now time.Time) ([]*Certificat
 	if !d.Usable(now) {
 		return nil, nil
 	}
-	var foreign []*Certificate
-	for q := (CertificateQuery{Suffix: d.Name.String(), Status: StatusValid, Now: now, Limit: MaxPage}); ; {
-		if d.Name.IsIP() {
-			q.Suffix, q.Domain = "", d.Name
-		}
-		page, err := c.store.ListCertificates(ctx, q)
-		if err != nil {
-			return nil, fmt.Errorf("reading the certificates for %s: %w", d.Name, err)
-		}
-		for _, cert := range page.Items {
-			trespasses, err := c.trespasses(ctx, cert, d)
-			if err != nil {
-				return nil, err
-			}
-			if trespasses {
-				foreign = append(foreign, cert)
-			}
-		}
-		if page.Next.IsZero() || len(foreign) >= MaxPage {
-			return foreign[:min(len(foreign), MaxPage)], nil
-		}
-		q.Beyond = page.Next
+	places := []CertificateQuery{{Domain: d.Name}}
+	switch wildcard := below(d.Name); {
+	case c.rules.ParentCovers && d.Wildcard:
+		places = []CertificateQuery{{Suffix: d.Name.String()}}
+	case wildcard != d.Name:
+		places = append(places, CertificateQuery{Domain: wildcard})
 	}
+	var foreign []*Certificate
+	for _, q := range places {
+		q.Status, q.Now, q.Limit = StatusValid, now, MaxPage
+		for {
+			page, err := c.store.ListCertificates(ctx, q)
+			if err != nil {
+				return nil, fmt.Errorf("reading the certificates for %s: %w", d.Name, err)
+			}
+			for _, cert := range page.Items {
+				trespasses, err := c.trespasses(ctx, cert, d)
+				if err != nil {
+					return nil, err
+				}
+				if trespasses && !slices.ContainsFunc(foreign, func(f *Certificate) bool { return f.Serial == cert.Serial }) {
+					foreign = append(foreign, cert)
+				}
+			}
+			if len(foreign) >= MaxPage {
+				return foreign[:MaxPage], nil
+			}
+			if page.Next.IsZero() {
+				break
+			}
+			q.Beyond = page.Next
+		}
+	}
+	return foreign, nil
 }
 
 // trespasses tells whether a certificate has a name that a claim of another app decides about.

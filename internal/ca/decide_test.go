@@ -252,3 +252,41 @@ func TestWhoSeesDomains(t *testing.T) {
 	_, err = f.VerifyDomain(t.Context(), auditor, "a.example.com", "", "")
 	refusal(t, err, ca.KindForbidden)
 }
+
+// Who gives a name up leaves it to the next who shows that it is theirs.
+func TestNameThatIsGivenUp(t *testing.T) {
+	f, i := proving(t, sqliteURL(t), ca.PolicyProve)
+	f.prove(i, developer, "mail.example.org")
+	contested(t, f, i)
+	require.NoError(t, f.RemoveDomain(t.Context(), developer, "www.example.com", ""))
+	_, err := f.Issue(t.Context(), stranger, request("www.example.com"))
+	require.Contains(t, refusal(t, err, ca.KindUnproven).Detail, "is free now: imca domain verify www.example.com")
+	_, err = f.ResolveDomain(t.Context(), operator, "www.example.com", "other")
+	require.Contains(t, refusal(t, err, ca.KindConflict).Detail, "imca domain verify www.example.com")
+	_, err = f.VerifyDomain(t.Context(), stranger, "www.example.com", "", "")
+	require.NoError(t, err)
+	_, err = f.Issue(t.Context(), stranger, request("www.example.com"))
+	require.NoError(t, err)
+}
+
+// Where a parent's proof covers its children, what a former owner has below the name is left too, but for what other apps hold there.
+func TestWhatIsLeftBelowTheName(t *testing.T) {
+	f, i := proving(t, sqliteURL(t), ca.PolicyProve, func(r *ca.DomainRules) { r.ParentCovers = true })
+	d := f.add(developer, "example.com", ca.MethodDNS)
+	i.show(d, ca.MethodDNS)
+	_, err := f.VerifyDomain(t.Context(), developer, "example.com", "", "")
+	require.NoError(t, err)
+	f.prove(i, developer, "kept.example.com")
+	f.issue("www.example.com", "*.example.com", "example.com")
+	f.issue("a.b.example.com")
+	f.issue("kept.example.com")
+	d = f.add(stranger, "example.com", ca.MethodDNS)
+	i.show(d, ca.MethodDNS)
+	_, err = f.VerifyDomain(t.Context(), stranger, "example.com", "", "")
+	require.NoError(t, err)
+	d, err = f.ResolveDomain(t.Context(), operator, "example.com", "other")
+	require.NoError(t, err)
+	left, err := f.Others(t.Context(), d, f.clock.Now())
+	require.NoError(t, err)
+	require.Len(t, left, 2)
+}
