@@ -178,6 +178,7 @@ database: %q
 listen: {https: %q, http: %q, ops: "off"}
 ca: {passphrase: "file:passphrase"}
 limits: {token_per_second: 1000000, token_burst: 1000000, address_per_second: 1000000, address_burst: 1000000}
+domains: {certificates_per_week: 0, certificates_per_name_week: 0}
 `, url, https, plain), 0o600))
 	imca := func(args ...string) string { return judge.Run(b, "imca", args...) }
 	imca("init", "--config", config)
