@@ -172,11 +172,17 @@ func askHTTP2(conn *tls.Conn, request *http.Request) (*http.Response, error) {
 		return nil, lastWord(conn, err)
 	}
 	response, err := client.RoundTrip(request)
-	if err != nil {
-		return nil, lastWord(conn, err)
+	switch {
+	case err == nil:
+		return response, nil
+	case client.Err() == nil:
+		return nil, fmt.Errorf("%w: %w", errStreamEnded, err) // the connection stands: there is no last word to wait for
 	}
-	return response, nil
+	return nil, lastWord(conn, err)
 }
+
+// errStreamEnded says that the server ended the request alone (RFC 9113, Section 6.4), as it would end a connection of HTTP/1.1.
+var errStreamEnded = errors.New("the server ended the stream")
 
 // lastWord is the alert with which the server ended a connection, or err if there was none. The library does not pass it on; the connection
 // keeps it.

@@ -171,7 +171,7 @@ func TestRules(t *testing.T) {
 func TestNoFalseVerdict(t *testing.T) {
 	w := newParties(t)
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 5000 {
+	for range 1500 {
 		s := imagined(t, w, func(s *sight) {
 			for _, p := range s.probes {
 				s.anything(random, p)
