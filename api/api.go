@@ -77,6 +77,7 @@ func (d *door) routes() []route {
 		{get, "/v1/apps/{id}", d.private(d.readApp)},
 		{patch, "/v1/apps/{id}", d.private(d.changeApp)},
 		{post, "/v1/apps/{id}/tokens", d.private(d.createAppToken)},
+		{post, "/v1/apps/{id}/eab", d.private(d.createEAB)},
 		{get, "/v1/apps/{id}/tokens", d.private(d.listAppTokens, "limit", "cursor")},
 		{post, "/v1/tokens", d.private(d.createToken)},
 		{get, "/v1/tokens", d.private(d.listTokens, "limit", "cursor")},

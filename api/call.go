@@ -44,7 +44,7 @@ func (c *call) serial() (pki.Serial, error) {
 
 var (
 	appIDs   = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$`)
-	tokenIDs = regexp.MustCompile(`^tok_[A-Za-z0-9_-]{1,60}$`)
+	tokenIDs = regexp.MustCompile(`^(tok|eab)_[A-Za-z0-9_-]{1,60}$`)
 )
 
 // appID is the app in the path. What cannot be one is not asked for: it would only make an event of whatever somebody typed.

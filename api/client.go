@@ -198,6 +198,13 @@ func (c *Client) CreateAppToken(ctx context.Context, app string, req AppTokenReq
 	return &token, err
 }
 
+// CreateEAB makes a credential that binds ACME accounts to an app.
+func (c *Client) CreateEAB(ctx context.Context, app string, req EABRequest) (*EAB, error) {
+	var credential EAB
+	err := c.create(ctx, appPath(app)+"/eab", "", req, &credential)
+	return &credential, err
+}
+
 // AppTokens is a page of an app's tokens.
 func (c *Client) AppTokens(ctx context.Context, app string, f Filter) (*Page[Token], error) {
 	return list[Token](ctx, c, appPath(app)+"/tokens", f)

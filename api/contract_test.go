@@ -187,7 +187,7 @@ func TestExamples(t *testing.T) {
 			sent++
 		}
 	}
-	require.Equal(t, 16, sent)
+	require.Equal(t, 17, sent)
 }
 
 func TestPublicPages(t *testing.T) {

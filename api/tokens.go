@@ -40,12 +40,9 @@ func (d *door) createToken(c *call) error {
 }
 
 func (d *door) makeToken(c *call, req ca.NewToken, days *int) error {
-	const mostDays = 3650
-	if days != nil {
-		if *days < 1 || *days > mostDays {
-			return &ca.Error{Kind: ca.KindInvalid, Field: "/expires_in_days", Detail: "A token lasts 1 to 3650 days: give such a number, or leave it out for a token that does not end."}
-		}
-		req.Life = time.Duration(*days) * 24 * time.Hour
+	var err error
+	if req.Life, err = lifeOf(days); err != nil {
+		return err
 	}
 	t, secret, err := d.ca.CreateToken(c.r.Context(), c.principal, req)
 	if err != nil {

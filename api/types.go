@@ -204,6 +204,22 @@ type RotateRequest struct {
 	OverlapHours *int `json:"overlap_hours,omitempty"` // until the old one ends; 24 when nil, 720 at most
 }
 
+// EABRequest makes a credential for ACME accounts.
+type EABRequest struct {
+	Name          string `json:"name" max:"100"`
+	ExpiresInDays *int   `json:"expires_in_days,omitempty"` // 1 to 3650; nil: it does not end
+}
+
+// EAB is a credential for ACME accounts, as it is shown once.
+type EAB struct {
+	KeyID     string     `json:"key_id"`
+	HMACKey   string     `json:"hmac_key"` // base64url without padding
+	App       string     `json:"app"`
+	Name      string     `json:"name"`
+	Directory string     `json:"directory"` // the URL where ACME clients begin
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+}
+
 // TokenRequest makes a token that acts for no single app.
 type TokenRequest struct {
 	Name          string   `json:"name" max:"100"`

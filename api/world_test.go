@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +35,10 @@ var contract = apitest.Load()
 // TestMain demands that every answer and problem that openapi.yaml documents is seen. What is public is another door's.
 func TestMain(m *testing.M) {
 	os.Exit(apitest.Main(m, func() []string {
-		return append(contract.Unseen(func(path string) bool { return !apitest.Public(path) }), contract.UnseenProblems()...)
+		unseen := append(contract.Unseen(func(path string) bool { return !apitest.Public(path) }), contract.UnseenProblems()...)
+		return slices.DeleteFunc(unseen, func(what string) bool {
+			return slices.ContainsFunc(web.ACMEKinds(), func(k ca.Kind) bool { return what == web.Entry{Kind: k}.Type() })
+		})
 	}))
 }
 

@@ -41,8 +41,8 @@ type IssueRequest struct {
 	// Account is the URI of an ACME account that asks, by which CAA records may call the applicant; empty for none.
 	Account string
 
-	// replaces is the certificate that Renew renews.
-	replaces pki.Serial
+	// Replaces is the certificate that this one renews; zero for none. Whoever asks has seen to it that it is the app's.
+	Replaces pki.Serial
 }
 
 // Issued is the answer to an IssueRequest.
@@ -116,7 +116,7 @@ func (c *CA) issue(ctx context.Context, now time.Time, p Principal, req IssueReq
 	}
 	asked, key := req, req.IdempotencyKey
 	asked.IdempotencyKey = ""
-	claim, err := claimFor(p, key, []any{asked, req.replaces}, now)
+	claim, err := claimFor(p, key, asked, now)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func isPlatforms(p issuer.Profile) bool { return p.EKU == x509.ExtKeyUsageClient
 
 // order reads a request against its profile, its app and the policies.
 func (c *CA) order(ctx context.Context, now time.Time, req IssueRequest) (*order, error) {
-	o := &order{replaces: req.replaces, account: req.Account}
+	o := &order{replaces: req.Replaces, account: req.Account}
 	var known bool
 	if o.by, known = c.byProfile[req.Profile]; !known {
 		return nil, refuse(KindInvalid, "/profile", "No authority here issues the profile %q: use one of %s.", req.Profile,

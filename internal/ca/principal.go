@@ -94,6 +94,11 @@ const (
 	ActResolveDomain  Action = "domain.resolve"
 	ActRevokeOthers   Action = "domain.revoke-others"
 
+	ActCreateEAB     Action = "eab.create"
+	ActUseEAB        Action = "eab.use"
+	ActRegister      Action = "acme.register"
+	ActChangeAccount Action = "acme.change-account"
+
 	// What the CA does by itself.
 	ActRecheckDomain  Action = "domain.recheck"
 	ActSuspendDomain  Action = "domain.suspend"
@@ -105,19 +110,19 @@ const (
 var permissions = map[Role][]Action{
 	RoleDeveloper: {ActIssueServer, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadApp, ActRotateToken,
 		ActAddDomain, ActReadDomain, ActVerifyDomain, ActRemoveDomain, ActResolveDomain, ActRevokeOthers,
-		ActRevokeSearch},
+		ActRevokeSearch, ActRegister, ActChangeAccount},
 	RoleAuditor: {ActReadCertificate, ActReadProfiles, ActReadAuthorities, ActReadEvents, ActReadApp, ActListApps, ActReadTokens,
 		ActExamine, ActReadDomain, ActRotateToken},
 	RoleOperator: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken, ActRevokeToken, ActRotateToken, ActExamine,
 		ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
-		ActRevokeSearch, ActHold, ActRelease},
+		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB},
 	RoleAdmin: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActCreateAuthority, ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken,
 		ActRevokeToken, ActRotateToken, ActExamine, ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
-		ActRevokeSearch, ActHold, ActRelease},
+		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB},
 	roleKeyHolder: {ActRevokeByKey},
 	roleProgram:   {ActPublishCRL, ActIssueResponder},
 }

@@ -25,7 +25,7 @@ func (c *CA) Renew(ctx context.Context, p Principal, serial pki.Serial, req Rene
 	}
 	successor := IssueRequest{
 		App: old.App, Profile: old.Profile, KeyType: req.KeyType, CSR: req.CSR, ValidityDays: req.ValidityDays,
-		IdempotencyKey: req.IdempotencyKey, replaces: old.Serial,
+		IdempotencyKey: req.IdempotencyKey, Replaces: old.Serial,
 	}
 	if len(req.CSR) == 0 {
 		successor.KeyType = cmp.Or(req.KeyType, string(old.KeyType))

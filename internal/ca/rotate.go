@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -41,6 +42,9 @@ func (c *CA) rotateToken(ctx context.Context, p Principal, act Act, id string, o
 		return Token{}, "", refuse(KindForbidden, "", "Only operators rotate other tokens than their own: ask one.")
 	case p.Token != id && old.Role != RoleDeveloper && p.Role != RoleAdmin:
 		return Token{}, "", refuse(KindForbidden, "", "Only an administrator rotates tokens of role %s: ask one.", old.Role)
+	}
+	if strings.HasPrefix(id, eabPrefix) {
+		return Token{}, "", refuse(KindConflict, "", "%s is a credential for ACME accounts, which has no successor: make another (imca app eab), and let this one expire or revoke it.", id)
 	}
 	if refusal := givesOwn(p, old.Role, old.Scopes); refusal != nil {
 		return Token{}, "", refusal

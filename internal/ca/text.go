@@ -50,8 +50,8 @@ func (r IssueRequest) summary() map[string]string {
 	if names := strings.Join(r.Domains, " "); names != "" {
 		detail["domains"] = strings.ToValidUTF8(names[:min(len(names), most)], "")
 	}
-	if !r.replaces.IsZero() {
-		detail["replaces"] = r.replaces.String()
+	if !r.Replaces.IsZero() {
+		detail["replaces"] = r.Replaces.String()
 	}
 	return detail
 }

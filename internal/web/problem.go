@@ -26,6 +26,30 @@ const (
 	KindInternal      ca.Kind = "internal"
 )
 
+// The kinds of refusal that ACME gives rise to (RFC 8555, Section 6.7).
+const (
+	KindBadNonce        ca.Kind = "bad-nonce"
+	KindBadAlgorithm    ca.Kind = "bad-signature-algorithm"
+	KindNoAccount       ca.Kind = "no-such-account"
+	KindAccountEnded    ca.Kind = "account-ended"
+	KindBindingRequired ca.Kind = "binding-required"
+	KindTerms           ca.Kind = "terms-not-agreed"
+	KindBadContact      ca.Kind = "bad-contact"
+	KindContactScheme   ca.Kind = "unsupported-contact"
+	KindIdentifierType  ca.Kind = "unsupported-identifier"
+	KindBadProfile      ca.Kind = "no-such-profile"
+	KindOrderNotReady   ca.Kind = "order-not-ready"
+	KindReplaced        ca.Kind = "already-replaced"
+)
+
+// ACMEKinds are the kinds that only ACME answers with.
+func ACMEKinds() []ca.Kind {
+	return []ca.Kind{
+		KindBadNonce, KindBadAlgorithm, KindNoAccount, KindAccountEnded, KindBindingRequired, KindTerms, KindBadContact, KindContactScheme,
+		KindIdentifierType, KindBadProfile, KindOrderNotReady, KindReplaced,
+	}
+}
+
 // Entry is what the doors make of one kind of refusal.
 type Entry struct {
 	Kind   ca.Kind
@@ -43,6 +67,30 @@ func Table() []Entry {
 	return []Entry{
 		{ca.KindMalformed, 400, "The request cannot be understood", "malformed",
 			"Compare the request with /openapi.yaml; `errors` points at the place."},
+		{KindBadNonce, 400, "The nonce cannot be used", "badNonce",
+			"ACME only: repeat the request with the nonce in the header `Replay-Nonce` of this answer."},
+		{KindBadAlgorithm, 400, "The signature is of a kind that is not taken", "badSignatureAlgorithm",
+			"ACME only: sign with one of the `algorithms`."},
+		{KindNoAccount, 400, "There is no such ACME account", "accountDoesNotExist",
+			"Register the client's key with this server."},
+		{KindBadContact, 400, "A contact is no mail address", "invalidContact",
+			"Write `mailto:NAME@DOMAIN`, one address for each."},
+		{KindContactScheme, 400, "A contact of another kind", "unsupportedContact",
+			"Write `mailto:NAME@DOMAIN`: nothing else is taken."},
+		{KindIdentifierType, 400, "An identifier of another type", "unsupportedIdentifier",
+			"Use the types `dns` and `ip`."},
+		{KindBadProfile, 400, "There is no such profile", "invalidProfile",
+			"Use one of those in the directory, or none."},
+		{KindAccountEnded, 401, "The ACME account has ended", "unauthorized",
+			"Register again, with a new key and, where it was revoked, a new credential."},
+		{KindBindingRequired, 403, "An external account binding is needed", "externalAccountRequired",
+			"Ask an operator for a credential (`imca app eab`), and give it to the client."},
+		{KindTerms, 403, "The terms were not agreed to", "userActionRequired",
+			"Read the terms that the directory names, and have the client agree to them."},
+		{KindOrderNotReady, 403, "The order cannot be finalized", "orderNotReady",
+			"Wait for its authorizations, or begin a new order."},
+		{KindReplaced, 409, "The certificate was replaced before", "alreadyReplaced",
+			"Order without `replaces`."},
 		{ca.KindUnauthenticated, 401, "No valid token", "unauthorized",
 			"Send `Authorization: Bearer imca_…`. An expired or revoked token is replaced by an operator."},
 		{ca.KindForbidden, 403, "Not yours to do", "unauthorized",

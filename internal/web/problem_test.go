@@ -95,6 +95,8 @@ func TestACMETypes(t *testing.T) {
 		"compound", "connection", "dns", "externalAccountRequired", "incorrectResponse", "invalidContact", "malformed", "orderNotReady",
 		"rateLimited", "rejectedIdentifier", "serverInternal", "tls", "unauthorized", "unsupportedContact", "unsupportedIdentifier",
 		"userActionRequired",
+		"alreadyReplaced", // RFC 9773, Section 7.
+		"invalidProfile",  // draft-ietf-acme-profiles
 	}
 	for _, e := range web.Table() {
 		require.Contains(t, registered, e.ACME, e.Kind)
