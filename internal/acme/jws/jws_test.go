@@ -121,7 +121,7 @@ func TestRefusals(t *testing.T) {
 	key := ecKey(t, elliptic.P256())
 	good := sign(t, jose.ES256, key, "{}", headers())
 	with := func(change func(parts, protected map[string]any)) []byte { return rewrite(t, good, change) }
-	compact, err := jose.ParseSigned(string(good), []jose.SignatureAlgorithm{jose.ES256})
+	compact, err := jose.ParseSignedJSON(string(good), []jose.SignatureAlgorithm{jose.ES256})
 	require.NoError(t, err)
 	short, err := compact.CompactSerialize()
 	require.NoError(t, err)

@@ -1,4 +1,4 @@
-// Package storetest judges implementations of the store contracts: Run walks everything that ca.Store promises, without opt-outs, over any
+// Package storetest judges implementations of the store contracts: Run walks everything that ca.Store and acme.Store promise, without opt-outs, over any
 // database. Faults makes a store fail on demand, for the tests of those who use one.
 //
 // It knows no store and no SQL: what can be seen through the contract is all that counts here.
@@ -10,12 +10,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/imca-project/imca/internal/acme"
 	"github.com/imca-project/imca/internal/ca"
 )
 
 // Store is what is judged.
 type Store interface {
 	ca.Store
+	acme.Store
 
 	// Close ends the store: changes that were accepted are done or answered with an error when it returns.
 	Close() error
@@ -41,6 +43,7 @@ func Run(t *testing.T, fresh func(t testing.TB) Database) {
 		{"events", eventTests},
 		{"races", raceTests},
 		{"callers", callerTests},
+		{"acme", acmeTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for name, test := range group.tests {

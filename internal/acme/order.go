@@ -1,0 +1,335 @@
+package acme
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/pki"
+	"github.com/imca-project/imca/internal/web"
+)
+
+// orderLife is how long there is to prove the names and finalize. It is shorter than ca.ClaimLife, for which an order makes one certificate only.
+const orderLife = 20 * time.Hour
+
+// identifier is a name as ACME writes it (RFC 8555, Section 7.1.3; RFC 8738 for addresses).
+type identifier struct {
+	Type  string `json:"type"`
+	Value string `json:"value"`
+}
+
+func identify(n pki.Name) identifier {
+	if n.IsIP() {
+		return identifier{"ip", n.String()}
+	}
+	return identifier{"dns", n.String()}
+}
+
+// name reads an identifier.
+func (id identifier) name() (pki.Name, error) {
+	if id.Type != "dns" && id.Type != "ip" {
+		return pki.Name{}, web.Refuse(web.KindIdentifierType, "Identifiers of type %q are not certified here: use dns or ip.", id.Type)
+	}
+	n, err := pki.ParseName(id.Value)
+	switch {
+	case err != nil:
+		return pki.Name{}, web.Refuse(ca.KindRejectedName, "%v.", err)
+	case n.IsIP() != (id.Type == "ip"):
+		return pki.Name{}, web.Refuse(ca.KindMalformed, "The value %q does not fit the type %q: an address has the type ip, a host name dns.", id.Value, id.Type)
+	}
+	return n, nil
+}
+
+// orderObject is an order as clients see it (RFC 8555, Section 7.1.3).
+type orderObject struct {
+	Status         Status       `json:"status"`
+	Expires        time.Time    `json:"expires"`
+	Identifiers    []identifier `json:"identifiers"`
+	Profile        string       `json:"profile,omitempty"`
+	Replaces       string       `json:"replaces,omitempty"`
+	Error          *problem     `json:"error,omitempty"`
+	Authorizations []string     `json:"authorizations"`
+	Finalize       string       `json:"finalize"`
+	Certificate    string       `json:"certificate,omitempty"`
+}
+
+func (d *door) orderURL(q *request, id string) string { return d.url(q.r, pathOrder+"/"+id) }
+
+func (d *door) answerOrder(q *request, status int, o Order, authorizations []Authorization) error {
+	shown := orderObject{
+		Status: o.at(q.now, authorizations), Expires: o.ExpiresAt.Truncate(time.Second), Profile: o.Profile, Finalize: d.orderURL(q, o.ID) + "/finalize",
+	}
+	for _, n := range o.Names {
+		shown.Identifiers = append(shown.Identifiers, identify(n))
+	}
+	for _, a := range authorizations {
+		shown.Authorizations = append(shown.Authorizations, d.authorizationURL(q, a.ID))
+		if shown.Error == nil && shown.Status == StatusInvalid {
+			shown.Error = a.Failure.show()
+		}
+	}
+	if !o.Replaces.IsZero() {
+		shown.Replaces = d.certID(o.Profile, o.Replaces)
+	}
+	if !o.Serial.IsZero() {
+		shown.Certificate = d.url(q.r, pathCertificate+"/"+o.Serial.String())
+	}
+	if shown.Status == StatusPending {
+		q.header("Retry-After", "1")
+	}
+	q.header("Location", d.orderURL(q, o.ID))
+	return q.answer(status, shown)
+}
+
+// newOrder makes an order (RFC 8555, Section 7.4).
+func (d *door) newOrder(q *request) error {
+	var req struct {
+		Identifiers []identifier `json:"identifiers"`
+		NotBefore   string       `json:"notBefore"`
+		NotAfter    string       `json:"notAfter"`
+		Replaces    string       `json:"replaces"`
+		Profile     string       `json:"profile"`
+	}
+	if err := q.decode(&req); err != nil {
+		return err
+	}
+	if req.NotBefore != "" || req.NotAfter != "" {
+		return web.Refuse(ca.KindInvalid, "The CA chooses when a certificate begins and ends: leave \"notBefore\" and \"notAfter\" out.")
+	}
+	o := Order{ID: rand.Text(), Account: q.account.ID, Profile: req.Profile, CreatedAt: q.now, ExpiresAt: q.now.Add(orderLife)}
+	var err error
+	if o.Names, err = readNames(req.Identifiers); err != nil {
+		return err
+	}
+	if err := d.checkProfile(q, &o); err != nil {
+		return err
+	}
+	if req.Replaces != "" {
+		if o.Replaces, err = d.replaced(q, req.Replaces, o.Names); err != nil {
+			return err
+		}
+	}
+	authorizations, err := d.authorizeNames(q, o)
+	if err != nil {
+		return err
+	}
+	if err := d.Store.CreateOrder(context.WithoutCancel(q.r.Context()), o, authorizations); err != nil {
+		return fmt.Errorf("recording the order %s: %w", o.ID, err)
+	}
+	return d.answerOrder(q, http.StatusCreated, o, authorizations)
+}
+
+// checkProfile settles the profile of an order (draft-ietf-acme-profiles): the client's wish, or that of every developer's certificate.
+func (d *door) checkProfile(q *request, o *Order) error {
+	if o.Profile == "" {
+		o.Profile = issuedProfile
+	}
+	if _, known := d.profiles[o.Profile]; !known {
+		return web.Refuse(web.KindBadProfile, "There is no profile %q: use one that the directory lists, or leave \"profile\" out.", o.Profile)
+	}
+	return nil
+}
+
+// readNames reads the identifiers of an order: all faults at once, each name kept once.
+func readNames(identifiers []identifier) ([]pki.Name, error) {
+	if len(identifiers) == 0 {
+		return nil, web.Refuse(ca.KindMalformed, "An order has at least one identifier: [{\"type\":\"dns\",\"value\":\"www.example.com\"}].")
+	}
+	const most = 1000 // what a profile allows is fewer; this bounds the work until that is known
+	if len(identifiers) > most {
+		return nil, web.Refuse(ca.KindRejectedName, "%d identifiers are more than any certificate carries: split the order.", len(identifiers))
+	}
+	var names []pki.Name
+	for _, id := range identifiers {
+		n, err := id.name()
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	return names, nil
+}
+
+// authorizeNames makes an authorization for each name of an order: valid at once, if its app may have the name, or pending, if it may once it
+// is proven. One name that it may not have at all refuses the order, with what is wrong with each.
+func (d *door) authorizeNames(q *request, o Order) ([]Authorization, error) {
+	var (
+		authorizations []Authorization
+		faults         []ca.Fault
+		first          *ca.Error
+	)
+	for i, n := range o.Names {
+		a, err := d.newAuthorizationFor(q, n)
+		var refusal *ca.Error
+		switch {
+		case errors.As(err, &refusal) && isAboutName(refusal):
+			faults = append(faults, ca.Fault{Field: fmt.Sprintf("/domains/%d", i), Detail: refusal.Detail})
+			if first == nil {
+				first = refusal
+			}
+		case err != nil:
+			return nil, err
+		}
+		a.Order, a.Place, a.ExpiresAt = o.ID, i, o.ExpiresAt
+		authorizations = append(authorizations, a)
+	}
+	if first != nil {
+		return nil, aboutNames(&ca.Error{Kind: first.Kind, Detail: first.Detail, Faults: faults}, o.Names)
+	}
+	return authorizations, nil
+}
+
+// isAboutName tells a refusal of one name from one of the whole request.
+func isAboutName(e *ca.Error) bool { return e.Kind == ca.KindRejectedName }
+
+// findOrder finds the order in the path. One of another account is not there.
+func (d *door) findOrder(q *request) (Order, []Authorization, error) {
+	o, authorizations, err := d.Store.Order(q.r.Context(), param(q.r, "id"))
+	switch {
+	case errors.Is(err, ca.ErrNotFound) || err == nil && o.Account != q.account.ID:
+		return o, nil, missing("order")
+	case err != nil:
+		return o, nil, fmt.Errorf("reading an order: %w", err)
+	}
+	return o, authorizations, nil
+}
+
+func (d *door) readOrder(q *request) error {
+	if err := q.onlyRead(); err != nil {
+		return err
+	}
+	o, authorizations, err := d.findOrder(q)
+	if err != nil {
+		return err
+	}
+	return d.answerOrder(q, http.StatusOK, o, authorizations)
+}
+
+// listOrders is a page of the account's orders (RFC 8555, Section 7.1.2.1).
+func (d *door) listOrders(q *request) error {
+	const page = 100
+	if err := q.onlyRead(); err != nil {
+		return err
+	}
+	if param(q.r, "id") != q.account.ID {
+		return missing("account")
+	}
+	ids, err := d.Store.ListOrders(q.r.Context(), q.account.ID, q.r.URL.Query().Get("beyond"), page)
+	if err != nil {
+		return fmt.Errorf("listing orders: %w", err)
+	}
+	urls := make([]string, len(ids))
+	for i, id := range ids {
+		urls[i] = d.orderURL(q, id)
+	}
+	if len(ids) == page {
+		q.w.Header().Add("Link", link(d.accountURL(q, q.account.ID)+"/orders?beyond="+ids[page-1], "next"))
+	}
+	return q.answer(http.StatusOK, map[string]any{"orders": urls})
+}
+
+// finalize issues the certificate of an order (RFC 8555, Section 7.4). To ask again with the same CSR is to get the same certificate.
+func (d *door) finalize(q *request) error {
+	var req struct {
+		CSR string `json:"csr"`
+	}
+	if err := q.decode(&req); err != nil {
+		return err
+	}
+	o, authorizations, err := d.findOrder(q)
+	if err != nil {
+		return err
+	}
+	if status := o.at(q.now, authorizations); status != StatusReady && status != StatusValid {
+		return web.Refuse(web.KindOrderNotReady, "The order is %s: finalize it when every authorization is valid; an invalid order is begun anew.", status)
+	}
+	der, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(req.CSR, "="))
+	if err != nil {
+		return web.Refuse(ca.KindBadCSR, "\"csr\" is not base64url without padding: send the DER of the request so.")
+	}
+	if err := checkCSR(q, o, der); err != nil {
+		return err
+	}
+	issued, err := d.issue(q, o, der)
+	if err != nil {
+		return aboutNames(err, o.Names)
+	}
+	if o.Serial.IsZero() {
+		o.Serial = issued.Certificate.Serial
+		if err := d.Store.CompleteOrder(context.WithoutCancel(q.r.Context()), o); err != nil {
+			return fmt.Errorf("completing the order %s: %w", o.ID, err)
+		}
+	}
+	return d.answerOrder(q, http.StatusOK, o, authorizations)
+}
+
+// checkCSR refuses a CSR for other names than the order's, or for the account's own key.
+func checkCSR(q *request, o Order, der []byte) error {
+	csr, err := pki.ParseCSR(der)
+	if err != nil {
+		return web.Refuse(ca.KindBadCSR, "%v.", err)
+	}
+	for _, n := range csr.Names {
+		if !slices.Contains(o.Names, n) {
+			return web.Refuse(ca.KindBadCSR, "The CSR names %s, which the order does not: both have the same names.", n)
+		}
+	}
+	for _, n := range o.Names {
+		if !slices.Contains(csr.Names, n) {
+			return web.Refuse(ca.KindBadCSR, "The order names %s, which the CSR does not: both have the same names.", n)
+		}
+	}
+	key, err := q.account.publicKey()
+	if err != nil {
+		return err
+	}
+	own, err := pki.SPKIHash(key.Public())
+	if err != nil {
+		return fmt.Errorf("hashing the key of the account: %w", err)
+	}
+	asked, err := pki.SPKIHash(csr.PublicKey)
+	if err != nil {
+		return fmt.Errorf("hashing the key of the CSR: %w", err)
+	}
+	if own == asked { // RFC 8555, Section 11.1.
+		return web.Refuse(ca.KindBadKey, "The CSR has the key of the account: make another key for the certificate.")
+	}
+	return nil
+}
+
+// issue asks for the certificate. While another request finalizes the same order, it waits for what that one makes.
+func (d *door) issue(q *request, o Order, der []byte) (*ca.Issued, error) {
+	request := ca.IssueRequest{
+		App: q.account.App, Profile: o.Profile, CSR: der, IdempotencyKey: o.ID, Account: d.accountURL(q, q.account.ID), Replaces: o.Replaces,
+	}
+	for _, n := range o.Names {
+		request.Domains = append(request.Domains, n.String())
+	}
+	const tries, pause = 50, 100 * time.Millisecond
+	for try := 1; ; try++ {
+		issued, err := d.CA.Issue(q.r.Context(), d.principal(q), request)
+		var refusal *ca.Error
+		switch {
+		case !errors.As(err, &refusal):
+			return issued, err
+		case refusal.Kind == ca.KindKeyReused:
+			return nil, web.Refuse(web.KindOrderNotReady, "The order was finalized with another CSR: fetch its certificate, or make another order.")
+		case refusal.Kind != ca.KindInProgress || try == tries:
+			return nil, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-q.r.Context().Done():
+			return nil, err
+		}
+	}
+}

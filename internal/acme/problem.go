@@ -1,0 +1,117 @@
+package acme
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/imca-project/imca/internal/acme/jws"
+	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/pki"
+	"github.com/imca-project/imca/internal/web"
+)
+
+const problemTypes = "urn:ietf:params:acme:error:"
+
+// problem is an error as ACME shows it (RFC 8555, Section 6.7).
+type problem struct {
+	Type        string       `json:"type"`
+	Detail      string       `json:"detail"`
+	Status      int          `json:"status,omitempty"`
+	Subproblems []subproblem `json:"subproblems,omitempty"`
+	RequestID   string       `json:"request_id,omitempty"`
+	Algorithms  []string     `json:"algorithms,omitempty"` // RFC 8555, Section 6.2: with badSignatureAlgorithm
+}
+
+// subproblem is one identifier's fault (RFC 8555, Section 6.7.1).
+type subproblem struct {
+	Type       string      `json:"type"`
+	Detail     string      `json:"detail"`
+	Identifier *identifier `json:"identifier,omitempty"`
+}
+
+// namesError is a refusal whose faults point at the names of an order, as "/domains/2".
+type namesError struct {
+	refusal *ca.Error
+	names   []pki.Name
+}
+
+func (e *namesError) Error() string { return e.refusal.Error() }
+func (e *namesError) Unwrap() error { return e.refusal }
+
+// aboutNames says which names the faults of a refusal mean. Other errors stay as they are.
+func aboutNames(err error, names []pki.Name) error {
+	var refusal *ca.Error
+	if !errors.As(err, &refusal) {
+		return err
+	}
+	return &namesError{refusal, names}
+}
+
+// problem answers with the problem that an error is.
+func (d *door) problem(w http.ResponseWriter, r *http.Request, err error) {
+	explained := d.Frame.Explain(r, understood(err))
+	p := problem{Type: problemTypes + explained.Entry.ACME, Detail: explained.Detail, Status: explained.Status, RequestID: explained.RequestID}
+	var about *namesError
+	if errors.As(err, &about) {
+		for _, fault := range explained.Errors {
+			p.Subproblems = append(p.Subproblems, subproblem{Type: p.Type, Detail: fault.Detail, Identifier: about.identifier(fault.Pointer)})
+		}
+	}
+	if explained.Entry.Kind == web.KindBadAlgorithm {
+		p.Algorithms = jws.Algorithms()
+	}
+	body, fault := json.Marshal(p)
+	if fault != nil {
+		panic(fmt.Sprintf("encoding a problem: %v", fault)) // a struct of texts
+	}
+	h := w.Header()
+	if explained.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(explained.RetryAfter.Seconds()))))
+	}
+	h.Set("Content-Type", web.ProblemType)
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(append(body, '\n'))
+}
+
+func (e *namesError) identifier(pointer string) *identifier {
+	i, err := strconv.Atoi(strings.TrimPrefix(pointer, "/domains/"))
+	if err != nil || i < 0 || i >= len(e.names) {
+		return nil
+	}
+	id := identify(e.names[i])
+	return &id
+}
+
+// understood makes a refusal of what is wrong with a signed request.
+func understood(err error) error {
+	var fault *jws.Error
+	if !errors.As(err, &fault) {
+		return err
+	}
+	kind := ca.KindMalformed
+	switch fault.Fault {
+	case jws.BadAlgorithm:
+		kind = web.KindBadAlgorithm
+	case jws.BadKey:
+		kind = ca.KindBadKey
+	}
+	return web.Refuse(kind, "%s", fault.Detail)
+}
+
+// show is a failure that was kept, as ACME shows it.
+func (f Failure) show() *problem {
+	if f.Kind == "" {
+		return nil
+	}
+	for _, entry := range web.Table() {
+		if entry.Kind == f.Kind {
+			return &problem{Type: problemTypes + entry.ACME, Detail: f.Detail, Status: entry.Status}
+		}
+	}
+	return &problem{Type: problemTypes + "serverInternal", Detail: f.Detail}
+}

@@ -1,0 +1,248 @@
+package acme_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/stretchr/testify/require"
+	xacme "golang.org/x/crypto/acme"
+
+	"github.com/imca-project/imca/internal/acme"
+	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/issuer"
+	"github.com/imca-project/imca/internal/pki"
+	"github.com/imca-project/imca/internal/store"
+	"github.com/imca-project/imca/internal/web"
+)
+
+var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// world is one or more servers on one database, behind real TLS. The app "open" may have every name, "shop" what it has proven.
+type world struct {
+	*testing.T
+	ca     *ca.CA
+	store  *store.Store
+	server *httptest.Server
+	client *http.Client
+
+	mu     sync.Mutex
+	now    time.Time
+	proofs map[string]bool // key authorizations that the network shows
+}
+
+type options struct {
+	hierarchy ca.Hierarchy
+	change    func(*acme.Config)
+}
+
+func newWorld(t *testing.T, o options) *world {
+	t.Helper()
+	if o.hierarchy == "" {
+		o.hierarchy = ca.HierarchyDirect
+	}
+	url := "sqlite:" + filepath.Join(t.TempDir(), "imca.db")
+	require.NoError(t, store.Migrate(t.Context(), url))
+	w := &world{T: t, now: start, proofs: make(map[string]bool)}
+	var err error
+	w.store, err = store.Open(t.Context(), store.Config{URL: url})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = w.store.Close() })
+	keys := make(map[string]crypto.Signer)
+	authorities, err := ca.Establish(t.Context(), w.store, admin, ca.Establishment{
+		Hierarchy: o.hierarchy,
+		NewKey: func(authority string, kind pki.KeyType) (crypto.Signer, string, error) {
+			key, err := kind.Generate()
+			keys["memory:"+authority] = key
+			return key, "memory:" + authority, err
+		},
+	}, start)
+	require.NoError(t, err)
+	issuers, err := ca.Load(authorities, issuer.DefaultProfiles(), "http://ca.example", func(ref string) (crypto.Signer, error) { return keys[ref], nil })
+	require.NoError(t, err)
+	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Now: w.clock, Domains: ca.DomainRules{Prove: w.prove}})
+	require.NoError(t, err)
+	for id, policy := range map[string]ca.DomainPolicy{"open": ca.PolicyOpen, "shop": ca.PolicyProve} {
+		_, _, err := w.ca.CreateApp(t.Context(), admin, ca.NewApp{ID: id, Policy: policy})
+		require.NoError(t, err)
+	}
+	w.server = w.serve(o.change)
+	w.client = w.server.Client()
+	return w
+}
+
+var admin = ca.Principal{Name: "root", Role: ca.RoleAdmin}
+
+// serve starts one more server on the database.
+func (w *world) serve(change func(*acme.Config)) *httptest.Server {
+	w.Helper()
+	key, err := acme.NonceKey(w.Context(), w.store)
+	require.NoError(w.T, err)
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	cfg := acme.Config{
+		CA: w.ca, Store: w.store, NonceKey: key, OpenApp: "open", Log: log, Pauses: []time.Duration{10 * time.Millisecond, 10 * time.Millisecond},
+		Frame: web.New(web.Config{Authenticate: w.ca.Authenticate, Now: w.clock, Log: log, Limits: web.Limits{Address: web.Rate{PerSecond: -1}}}),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	var running sync.WaitGroup
+	life, stop := context.WithCancel(context.Background())
+	cfg.Go = func(task func(context.Context)) { running.Go(func() { task(life) }) }
+	server := httptest.NewTLSServer(acme.New(cfg))
+	w.Cleanup(func() {
+		server.Close()
+		stop()
+		running.Wait()
+	})
+	return server
+}
+
+func (w *world) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now
+}
+
+func (w *world) pass(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now = w.now.Add(d)
+}
+
+// prove is the network: it shows what was put there.
+func (w *world) prove(_ context.Context, _ ca.Method, n pki.Name, _, keyAuthorization string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.proofs[keyAuthorization] {
+		return nil
+	}
+	return &ca.Error{Kind: ca.KindProofWrong, Detail: "got 404 from " + n.String() + ": put it there."}
+}
+
+func (w *world) show(keyAuthorization string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.proofs[keyAuthorization] = true
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	return key
+}
+
+// register makes an account with the client of golang.org/x/crypto.
+func (w *world) register(binding *xacme.ExternalAccountBinding) *xacme.Client {
+	w.Helper()
+	c := &xacme.Client{Key: newKey(w.T), HTTPClient: w.client, DirectoryURL: w.server.URL + "/acme/directory"}
+	_, err := c.Register(w.Context(), &xacme.Account{Contact: []string{"mailto:ops@example.com"}, ExternalAccountBinding: binding}, xacme.AcceptTOS)
+	require.NoError(w.T, err)
+	return c
+}
+
+func (w *world) bind(app string) *xacme.ExternalAccountBinding {
+	w.Helper()
+	credential, err := w.ca.CreateEAB(w.Context(), admin, app, "test", 0)
+	require.NoError(w.T, err)
+	return &xacme.ExternalAccountBinding{KID: credential.ID, Key: credential.Hash[:]}
+}
+
+func (w *world) csr(key crypto.Signer, names ...string) []byte {
+	w.Helper()
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: names}, key)
+	require.NoError(w.T, err)
+	return der
+}
+
+// raw is a client without any manners.
+type raw struct {
+	*world
+	key     *ecdsa.PrivateKey
+	account string // URL; empty: the key is shown
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (w *world) raw() *raw {
+	w.Helper()
+	r := &raw{world: w, key: newKey(w.T)}
+	a := r.post("/acme/new-account", `{}`)
+	require.Equal(w.T, http.StatusCreated, a.status, string(a.body))
+	r.account = a.header.Get("Location")
+	return r
+}
+
+func (r *raw) freshNonce() string {
+	r.Helper()
+	response, err := r.client.Head(r.server.URL + "/acme/new-nonce")
+	require.NoError(r.T, err)
+	_ = response.Body.Close()
+	return response.Header.Get("Replay-Nonce")
+}
+
+// sign makes a signed request; headers replace the usual ones, nil takes them away.
+func (r *raw) sign(path, payload string, headers map[jose.HeaderKey]any) []byte {
+	r.Helper()
+	all := map[jose.HeaderKey]any{"url": r.server.URL + path, "nonce": r.freshNonce()}
+	if r.account != "" {
+		all["kid"] = r.account
+	}
+	for name, value := range headers {
+		if all[name] = value; value == nil {
+			delete(all, name)
+		}
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: r.key}, &jose.SignerOptions{EmbedJWK: all["kid"] == nil, ExtraHeaders: all})
+	require.NoError(r.T, err)
+	signed, err := signer.Sign([]byte(payload))
+	require.NoError(r.T, err)
+	return []byte(signed.FullSerialize())
+}
+
+func (r *raw) send(path string, body []byte) answer {
+	r.Helper()
+	response, err := r.client.Post(r.server.URL+path, "application/jose+json", bytes.NewReader(body))
+	require.NoError(r.T, err)
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(r.T, err)
+	return answer{response.StatusCode, response.Header, text}
+}
+
+func (r *raw) post(path, payload string) answer {
+	r.Helper()
+	return r.send(path, r.sign(path, payload, nil))
+}
+
+// requireProblem asserts a refusal, and that it comes with all that a client needs to go on.
+func (a answer) requireProblem(t *testing.T, kind string) {
+	t.Helper()
+	var p struct{ Type, Detail string }
+	require.NoError(t, json.Unmarshal(a.body, &p))
+	require.Equal(t, "urn:ietf:params:acme:error:"+kind, p.Type, p.Detail)
+	require.GreaterOrEqual(t, a.status, 400)
+	require.Less(t, a.status, 500)
+	require.Equal(t, "application/problem+json", a.header.Get("Content-Type"))
+	require.NotEmpty(t, a.header.Get("Replay-Nonce"))
+	require.NotEmpty(t, p.Detail)
+}

@@ -1,0 +1,221 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/imca-project/imca/internal/acme"
+	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/pki"
+)
+
+var _ acme.Store = (*Store)(nil)
+
+// Secret implements acme.Store.
+func (s *Store) Secret(ctx context.Context, name string, fresh []byte) (kept []byte, err error) {
+	if _, err := s.db.exec(ctx, `INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, text(name), fresh); err != nil {
+		return nil, err
+	}
+	err = one(ctx, s.db, `SELECT value FROM secrets WHERE name = $1`, []any{text(name)}, &kept)
+	return kept, err
+}
+
+// SpendNonce implements acme.Store.
+func (s *Store) SpendNonce(ctx context.Context, nonce [16]byte, until time.Time) error {
+	return existedIfNone(s.db.exec(ctx, `INSERT INTO acme_nonces (nonce, until) VALUES ($1, $2) ON CONFLICT (nonce) DO NOTHING`, nonce[:], micros(until)))
+}
+
+// existedIfNone tells from the rows that an insertion touched whether there was one in its way.
+func existedIfNone(n int64, err error) error {
+	if err == nil && n == 0 {
+		return ca.ErrExists
+	}
+	return err
+}
+
+const selectAccount = `SELECT a.id, a.app, COALESCE(a.binding, ''), a.key, a.thumbprint, a.contact, a.status, a.created_at, a.version, t.revoked_at
+	FROM acme_accounts a LEFT JOIN tokens t ON t.id = a.binding WHERE `
+
+func (s *Store) account(ctx context.Context, where string, arg any) (a acme.Account, err error) {
+	var (
+		contact string
+		revoked time.Time
+	)
+	err = one(ctx, s.db, selectAccount+where, []any{arg}, &a.ID, &a.App, &a.Binding, &a.Key, octets(a.Thumbprint[:]), &contact, &a.Status,
+		instant{&a.CreatedAt}, &a.Version, instant{&revoked})
+	a.Contact, a.BindingRevoked = words(contact), !revoked.IsZero()
+	return a, err
+}
+
+// Account implements acme.Store.
+func (s *Store) Account(ctx context.Context, id string) (acme.Account, error) {
+	return s.account(ctx, `a.id = $1`, text(id))
+}
+
+// AccountByKey implements acme.Store.
+func (s *Store) AccountByKey(ctx context.Context, thumbprint [32]byte) (acme.Account, error) {
+	return s.account(ctx, `a.thumbprint = $1`, thumbprint[:])
+}
+
+// CreateAccount implements acme.Store.
+func (s *Store) CreateAccount(ctx context.Context, a acme.Account, act ca.Act) error {
+	return s.change(ctx, func(tx statements) error {
+		if err := begin(ctx, tx, act); err != nil {
+			return err
+		}
+		return existedIfNone(tx.exec(ctx, `INSERT INTO acme_accounts (id, app, binding, key, thumbprint, contact, status, created_at, version)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (thumbprint) DO NOTHING`,
+			a.ID, a.App, orNull(a.Binding), a.Key, a.Thumbprint[:], text(strings.Join(a.Contact, " ")), string(a.Status), micros(a.CreatedAt), a.Version))
+	})
+}
+
+// ChangeAccount implements acme.Store.
+func (s *Store) ChangeAccount(ctx context.Context, a acme.Account, act ca.Act) error {
+	err := s.change(ctx, func(tx statements) error {
+		if err := begin(ctx, tx, act); err != nil {
+			return err
+		}
+		return changedOne(tx.exec(ctx, `UPDATE acme_accounts SET binding = $3, key = $4, thumbprint = $5, contact = $6, status = $7, version = version + 1
+			WHERE id = $1 AND version = $2`,
+			text(a.ID), a.Version, orNull(a.Binding), a.Key, a.Thumbprint[:], text(strings.Join(a.Contact, " ")), string(a.Status)))
+	})
+	if err != nil && s.db.badRow(err) { // the key, unless it is something that nobody foresaw
+		if other, lookup := s.AccountByKey(ctx, a.Thumbprint); lookup == nil && other.ID != a.ID {
+			return ca.ErrExists
+		}
+	}
+	return err
+}
+
+// CreateOrder implements acme.Store.
+func (s *Store) CreateOrder(ctx context.Context, o acme.Order, authorizations []acme.Authorization) error {
+	return s.change(ctx, func(tx statements) error {
+		if _, err := tx.exec(ctx, `INSERT INTO acme_orders (id, account, names, profile, replaces, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			o.ID, o.Account, joinNames(o.Names), text(o.Profile), serialOrNull(o.Replaces), micros(o.CreatedAt), micros(o.ExpiresAt)); err != nil {
+			return err
+		}
+		for _, a := range authorizations {
+			if err := insertAuthorization(ctx, tx, a); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+const authorizationColumns = `id, account, COALESCE("order", ''), place, name, status, token, method, attempted_at, failure, detail, validated_at, created_at, expires_at, version`
+
+func insertAuthorization(ctx context.Context, in statements, a acme.Authorization) error {
+	_, err := in.exec(ctx, `INSERT INTO acme_authorizations
+		(id, account, "order", place, name, status, token, method, attempted_at, failure, detail, validated_at, created_at, expires_at, version)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		a.ID, a.Account, orNull(a.Order), a.Place, a.Name.String(), string(a.Status), a.Token, string(a.Method), microsOrNull(a.AttemptedAt),
+		string(a.Failure.Kind), text(a.Failure.Detail), microsOrNull(a.ValidatedAt), micros(a.CreatedAt), micros(a.ExpiresAt), a.Version)
+	return err
+}
+
+func scanAuthorization(r row) (a acme.Authorization, err error) {
+	var name string
+	if err := r.Scan(&a.ID, &a.Account, &a.Order, &a.Place, &name, &a.Status, &a.Token, &a.Method, instant{&a.AttemptedAt}, &a.Failure.Kind,
+		&a.Failure.Detail, instant{&a.ValidatedAt}, instant{&a.CreatedAt}, instant{&a.ExpiresAt}, &a.Version); err != nil {
+		return a, err
+	}
+	a.Name, err = pki.ParseName(name)
+	return a, err
+}
+
+// Order implements acme.Store.
+func (s *Store) Order(ctx context.Context, id string) (o acme.Order, authorizations []acme.Authorization, err error) {
+	var names string
+	err = one(ctx, s.db, `SELECT id, account, names, profile, replaces, created_at, expires_at, serial FROM acme_orders WHERE id = $1`, []any{text(id)},
+		&o.ID, &o.Account, &names, &o.Profile, octets(o.Replaces[:]), instant{&o.CreatedAt}, instant{&o.ExpiresAt}, octets(o.Serial[:]))
+	if err != nil {
+		return o, nil, err
+	}
+	for _, word := range words(names) {
+		n, err := pki.ParseName(word)
+		if err != nil {
+			return o, nil, fmt.Errorf("the order %s has a name that is none: %w", o.ID, err)
+		}
+		o.Names = append(o.Names, n)
+	}
+	err = s.db.query(ctx, func(r row) error {
+		a, err := scanAuthorization(r)
+		authorizations = append(authorizations, a)
+		return err
+	}, `SELECT `+authorizationColumns+` FROM acme_authorizations WHERE "order" = $1 ORDER BY place`, o.ID)
+	return o, authorizations, err
+}
+
+// ListOrders implements acme.Store.
+func (s *Store) ListOrders(ctx context.Context, account, beyond string, limit int) (ids []string, err error) {
+	where, args := `account = $1`, []any{text(account), limit}
+	if beyond != "" {
+		where += ` AND (created_at, id) < (SELECT created_at, id FROM acme_orders WHERE id = $3 AND account = $1)`
+		args = append(args, text(beyond))
+	}
+	err = s.db.list(ctx, func(r row) error {
+		var id string
+		err := r.Scan(&id)
+		ids = append(ids, id)
+		return err
+	}, `SELECT id FROM acme_orders WHERE `+where+` ORDER BY created_at DESC, id DESC LIMIT $2`, args...)
+	return ids, err
+}
+
+// CompleteOrder implements acme.Store.
+func (s *Store) CompleteOrder(ctx context.Context, o acme.Order) error {
+	_, err := s.db.exec(ctx, `UPDATE acme_orders SET serial = $2 WHERE id = $1 AND serial IS NULL`, text(o.ID), serialOrNull(o.Serial))
+	return err
+}
+
+// Replaced implements acme.Store.
+func (s *Store) Replaced(ctx context.Context, serial pki.Serial) (bool, error) {
+	var n int
+	err := one(ctx, s.db, `SELECT 1 FROM acme_orders WHERE replaces = $1 AND serial IS NOT NULL LIMIT 1`, []any{serial[:]}, &n)
+	if errors.Is(err, ca.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// CreateAuthorization implements acme.Store.
+func (s *Store) CreateAuthorization(ctx context.Context, a acme.Authorization) error {
+	return insertAuthorization(ctx, s.db, a)
+}
+
+// Authorization implements acme.Store.
+func (s *Store) Authorization(ctx context.Context, id string) (a acme.Authorization, err error) {
+	err = ca.ErrNotFound
+	fault := s.db.query(ctx, func(r row) error {
+		a, err = scanAuthorization(r)
+		return err
+	}, `SELECT `+authorizationColumns+` FROM acme_authorizations WHERE id = $1`, text(id))
+	if fault != nil {
+		err = fault
+	}
+	return a, err
+}
+
+// ChangeAuthorization implements acme.Store.
+func (s *Store) ChangeAuthorization(ctx context.Context, a acme.Authorization) error {
+	return changedOne(s.db.exec(ctx, `UPDATE acme_authorizations SET status = $3, method = $4, attempted_at = $5, failure = $6, detail = $7, validated_at = $8,
+		version = version + 1 WHERE id = $1 AND version = $2`,
+		text(a.ID), a.Version, string(a.Status), string(a.Method), microsOrNull(a.AttemptedAt), string(a.Failure.Kind), text(a.Failure.Detail),
+		microsOrNull(a.ValidatedAt)))
+}
+
+// ForgetACME implements acme.Store. Authorizations go with their orders.
+func (s *Store) ForgetACME(ctx context.Context, nonces, orders time.Time) error {
+	if _, err := s.db.exec(ctx, `DELETE FROM acme_nonces WHERE until < $1`, micros(nonces)); err != nil {
+		return err
+	}
+	if _, err := s.db.exec(ctx, `DELETE FROM acme_orders WHERE expires_at < $1`, micros(orders)); err != nil {
+		return err
+	}
+	_, err := s.db.exec(ctx, `DELETE FROM acme_authorizations WHERE "order" IS NULL AND expires_at < $1`, micros(orders))
+	return err
+}

@@ -1,0 +1,59 @@
+-- What the ACME door keeps. No ID here is guessable, and none is ever used twice.
+
+CREATE TABLE secrets (
+    name  TEXT COLLATE "C" PRIMARY KEY,
+    value BYTEA NOT NULL
+);
+
+-- The nonces that came back, until they have had their time.
+CREATE TABLE acme_nonces (
+    nonce BYTEA PRIMARY KEY,
+    until TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX acme_nonces_until ON acme_nonces (until);
+
+CREATE TABLE acme_accounts (
+    id         TEXT COLLATE "C" PRIMARY KEY,
+    app        TEXT COLLATE "C" NOT NULL REFERENCES apps (id),
+    binding    TEXT COLLATE "C" REFERENCES tokens (id),         -- the credential that bound it; NULL: an account of the open app
+    key        BYTEA NOT NULL,                       -- JWK
+    thumbprint BYTEA NOT NULL UNIQUE,                -- of the key (RFC 7638)
+    contact    TEXT NOT NULL,                       -- space-separated URLs
+    status     TEXT NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    version    INTEGER NOT NULL
+);
+
+CREATE TABLE acme_orders (
+    id         TEXT COLLATE "C" PRIMARY KEY,
+    account    TEXT COLLATE "C" NOT NULL REFERENCES acme_accounts (id),
+    names      TEXT NOT NULL,                       -- space-separated
+    profile    TEXT NOT NULL,
+    replaces   BYTEA,                                -- the certificate that it renews
+    created_at TIMESTAMPTZ NOT NULL,
+    expires_at TIMESTAMPTZ NOT NULL,
+    serial     BYTEA                                 -- of its certificate; NULL: none yet
+);
+CREATE INDEX acme_orders_account ON acme_orders (account, created_at, id);
+CREATE INDEX acme_orders_replaces ON acme_orders (replaces) WHERE replaces IS NOT NULL;
+CREATE INDEX acme_orders_expiry ON acme_orders (expires_at);
+
+CREATE TABLE acme_authorizations (
+    id           TEXT COLLATE "C" PRIMARY KEY,
+    account      TEXT COLLATE "C" NOT NULL,                     -- of the order, where there is one
+    "order"      TEXT COLLATE "C" REFERENCES acme_orders (id) ON DELETE CASCADE,
+    place        INTEGER NOT NULL,                  -- of the name in the order
+    name         TEXT COLLATE "C" NOT NULL,
+    status       TEXT NOT NULL,
+    token        TEXT NOT NULL,
+    method       TEXT NOT NULL,                     -- of the challenge that was taken up; empty: none
+    attempted_at TIMESTAMPTZ,
+    failure      TEXT NOT NULL,                     -- the kind; empty: none
+    detail       TEXT NOT NULL,                     -- of the failure
+    validated_at TIMESTAMPTZ,
+    created_at   TIMESTAMPTZ NOT NULL,
+    expires_at   TIMESTAMPTZ NOT NULL,
+    version      INTEGER NOT NULL
+);
+CREATE INDEX acme_authorizations_order ON acme_authorizations ("order", place);
+CREATE INDEX acme_authorizations_expiry ON acme_authorizations (expires_at) WHERE "order" IS NULL;
