@@ -33,7 +33,14 @@ type devOptions struct {
 	httpPort, tlsPort uint16
 	resolver          string
 	allowEgress       []string
+	acmeEAB           string
 }
+
+// The values of --acme-eab.
+const (
+	eabOptional = "optional"
+	eabRequired = "required"
+)
 
 func newDev(p *program) *cobra.Command {
 	var o devOptions
@@ -61,6 +68,8 @@ work with; other commands find them there by themselves.`,
 	flags.Uint16Var(&o.tlsPort, "tlsalpn01-port", 443, "where they are asked by tls-alpn-01")
 	flags.StringVar(&o.resolver, "resolver", "", "the DNS server to ask, ADDRESS:PORT (default: the system's)")
 	flags.StringArrayVar(&o.allowEgress, "allow-egress", nil, "a range that proofs are looked for in although it is not public, such as 127.0.0.0/8; several times for several")
+	flags.StringVar(&o.acmeEAB, "acme-eab", eabOptional, "whether ACME accounts need a credential (imca app eab): optional, where one without acts for the demo app, or required")
+	oneOf(cmd, "acme-eab", []string{eabOptional, eabRequired})
 	oneOf(cmd, "domains", []ca.DomainPolicy{ca.PolicyOpen, ca.PolicyProve, ca.PolicyApprove})
 	oneOf(cmd, "hierarchy", ca.Hierarchies())
 	oneOf(cmd, "log-level", []string{"debug", "info", "warn", "error"})
@@ -73,6 +82,9 @@ func runDev(ctx context.Context, p *program, o devOptions, hierarchyGiven bool) 
 		if err := loopbackOnly(flag, address); err != nil {
 			return err
 		}
+	}
+	if o.acmeEAB != eabOptional && o.acmeEAB != eabRequired {
+		return usageError{fmt.Errorf("--acme-eab %s: use optional or required", o.acmeEAB)}
 	}
 	if o.domains != "" && !slices.Contains([]string{"open", "prove", "approve"}, o.domains) {
 		return usageError{fmt.Errorf("--domains %s: use open, prove or approve", o.domains)}
@@ -139,8 +151,12 @@ func (d dataFolder) server(ctx context.Context, o devOptions, hierarchyGiven boo
 	if err != nil {
 		return nil, err
 	}
+	accounts := ACMEConfig{OpenApp: demoApp}
+	if o.acmeEAB == eabRequired {
+		accounts.OpenApp = ""
+	}
 	return NewServer(ctx, ServerConfig{
-		Proof: proof, Database: database, HTTPS: o.https, HTTP: o.http, BaseURL: "http://" + o.http, OpenKey: k.open,
+		ACME: accounts, Proof: proof, Database: database, HTTPS: o.https, HTTP: o.http, BaseURL: "http://" + o.http, OpenKey: k.open,
 		OwnNames: names, ClientName: clientName, Grace: 10 * time.Second, Log: log,
 		// One machine, and one person on it: limits would only be in the way of trying how fast it is.
 		Limits: web.Limits{Address: web.Rate{PerSecond: -1}, Token: web.Rate{PerSecond: -1}},

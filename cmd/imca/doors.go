@@ -11,7 +11,7 @@ import (
 // private is what HTTPS serves: everything but the metrics.
 func (s *Server) private() http.Handler {
 	public := s.status()
-	return byPath(map[string]http.Handler{"ca": public, "crl": public, "ocsp": public}, api.New(api.Config{CA: s.ca, Frame: s.frame, ClientName: s.cfg.ClientName}))
+	return byPath(map[string]http.Handler{"ca": public, "crl": public, "ocsp": public, "acme": s.acme()}, api.New(api.Config{CA: s.ca, Frame: s.frame, ClientName: s.cfg.ClientName}))
 }
 
 // public is what plain HTTP serves: what is signed, or is nothing but a yes. REST is not there, whoever asks.

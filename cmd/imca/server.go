@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/imca-project/imca/internal/acme"
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/config"
 	"github.com/imca-project/imca/internal/issuer"
@@ -40,6 +41,7 @@ type ServerConfig struct {
 	OwnNames                 []pki.Name // of the HTTPS certificate that the server issues itself
 	CertificateFile, KeyFile string     // or of one from elsewhere
 
+	ACME       ACMEConfig
 	ClientName pki.Name // the subject of the platform's client certificate
 	Limits     web.Limits
 	Proxies    []netip.Prefix
@@ -61,6 +63,9 @@ type Server struct {
 	listening map[string]*listening // by "https", "http", "ops"
 	failed    chan error
 
+	nonceKey []byte
+
+	life       context.Context // ends with the server
 	stop       context.CancelFunc
 	background sync.WaitGroup
 }
@@ -91,6 +96,7 @@ func NewServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 		cfg.Profiles = issuer.DefaultProfiles()
 	}
 	s := &Server{cfg: cfg, metrics: web.NewMetrics(cfg.Now), listening: make(map[string]*listening), failed: make(chan error, 3)}
+	s.life, s.stop = context.WithCancel(context.Background())
 	var err error
 	if s.store, err = openStore(ctx, cfg.Database); err != nil {
 		return nil, err
@@ -146,6 +152,9 @@ func (s *Server) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.nonceKey, err = acme.NonceKey(ctx, s.store); err != nil {
+		return err
+	}
 	s.metrics.Watch(s.ca)
 	s.metrics.WatchCertificate("https", func() time.Time { return s.tls.certificate().Leaf.NotAfter })
 	return nil
@@ -168,12 +177,10 @@ func (s *Server) Start() error {
 			return errors.Join(err, s.Close())
 		}
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	s.stop = stop
-	s.background.Go(func() { s.upkeep(ctx) })
-	s.background.Go(func() { s.recheck(ctx) })
-	s.background.Go(func() { s.ca.KeepRevocation(ctx) })
-	s.background.Go(func() { s.watch(ctx) })
+	s.background.Go(func() { s.upkeep(s.life) })
+	s.background.Go(func() { s.recheck(s.life) })
+	s.background.Go(func() { s.ca.KeepRevocation(s.life) })
+	s.background.Go(func() { s.watch(s.life) })
 	return nil
 }
 
@@ -234,9 +241,7 @@ func (s *Server) Close() error {
 		})
 	}
 	ending.Wait()
-	if s.stop != nil {
-		s.stop()
-	}
+	s.stop()
 	s.background.Wait()
 	return errors.Join(append(faults, s.store.Close())...)
 }
@@ -272,7 +277,7 @@ func (s *Server) upkeep(ctx context.Context) {
 		s.tls.upkeep(ctx)
 		if now := s.cfg.Now(); now.Sub(forgotten) >= time.Hour {
 			forgotten = now
-			if err := s.ca.Sweep(ctx); err != nil && ctx.Err() == nil {
+			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
 				s.cfg.Log.Error("sweeping; it is tried again in an hour", "error", err)
 			}
 		}
