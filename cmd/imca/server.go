@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,7 +36,8 @@ type ServerConfig struct {
 	Profiles []issuer.Profile                        // nil means issuer.DefaultProfiles
 	Names    ca.NamePolicy
 	Proof    ProofConfig
-	OIDC     config.OIDC // of operators; zero: none
+	OIDC     config.OIDC     // of operators; zero: none
+	Machines config.Machines // of operators; zero: none
 	CRLs     ca.CRLSchedule
 
 	OwnNames                 []pki.Name // of the HTTPS certificate that the server issues itself
@@ -58,6 +60,8 @@ type Server struct {
 	ca    *ca.CA
 	tls   keptCertificate
 	frame *web.Frame
+
+	machines *x509.CertPool // who certifies operators' machines; nil: nobody
 
 	metrics   *web.Metrics
 	listening map[string]*listening // by "https", "http", "ops"
@@ -135,14 +139,19 @@ func (s *Server) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	machines, err := newMachines(s.cfg.Machines, issuers)
+	if err != nil {
+		return err
+	}
+	s.machines = machines.pool
 	s.ca, err = ca.New(ca.Config{
-		Store: s.store, Issuers: issuers, Names: s.cfg.Names, Domains: rules, Identify: identify, CRLs: s.cfg.CRLs, Observe: s.metrics.Issuance, Now: s.cfg.Now, Log: s.cfg.Log,
+		Store: s.store, Issuers: issuers, Names: s.cfg.Names, Domains: rules, Identify: identify, Recognize: machines.recognizer(), CRLs: s.cfg.CRLs, Observe: s.metrics.Issuance, Now: s.cfg.Now, Log: s.cfg.Log,
 	})
 	if err != nil {
 		return err
 	}
 	s.frame = web.New(web.Config{
-		Authenticate: s.ca.Authenticate, TrustedProxies: s.cfg.Proxies, Limits: s.cfg.Limits, Metrics: s.metrics, Now: s.cfg.Now, Log: s.cfg.Log,
+		Authenticate: s.ca.Authenticate, Machine: s.ca.AuthenticateMachine, TrustedProxies: s.cfg.Proxies, Limits: s.cfg.Limits, Metrics: s.metrics, Now: s.cfg.Now, Log: s.cfg.Log,
 	})
 	if s.cfg.CertificateFile != "" {
 		s.tls, err = newFileCertificate(s.cfg.CertificateFile, s.cfg.KeyFile, s.cfg.Log)
@@ -195,6 +204,10 @@ func (s *Server) listen(name, address string, handler http.Handler) error {
 		server.TLSConfig = &tls.Config{
 			MinVersion:     tls.VersionTLS12,
 			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.tls.certificate(), nil },
+		}
+		if s.machines != nil {
+			// Asked for and not demanded: whoever has a token, or wants what is public, has no certificate. It is judged where a token would be.
+			server.TLSConfig.ClientAuth, server.TLSConfig.ClientCAs = tls.RequestClientCert, s.machines
 		}
 		serve = func() error { return server.ServeTLS(l, "", "") }
 	}

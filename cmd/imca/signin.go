@@ -38,17 +38,8 @@ func identify(o config.OIDC, now func() time.Time) (func(ctx context.Context, to
 	}
 	trust := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.CA != "" {
-		text, err := os.ReadFile(o.CA)
-		if err != nil {
+		if trust.RootCAs, _, err = readPool(o.CA); err != nil {
 			return nil, fmt.Errorf("reading oidc.ca: %w", err)
-		}
-		certificates, err := pki.ParseCertificates(text)
-		if err != nil {
-			return nil, fmt.Errorf("reading oidc.ca: %w", err)
-		}
-		trust.RootCAs = x509.NewCertPool()
-		for _, c := range certificates {
-			trust.RootCAs.AddCert(c)
 		}
 	}
 	v, err := oidc.New(oidc.Config{
@@ -61,4 +52,21 @@ func identify(o config.OIDC, now func() time.Time) (func(ctx context.Context, to
 		return nil, fmt.Errorf("reading oidc: %w", err)
 	}
 	return v.Identify, nil
+}
+
+// readPool reads a file of CA certificates.
+func readPool(path string) (*x509.CertPool, []*x509.Certificate, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	certificates, err := pki.ParseCertificates(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	pool := x509.NewCertPool()
+	for _, c := range certificates {
+		pool.AddCert(c)
+	}
+	return pool, certificates, nil
 }

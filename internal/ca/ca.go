@@ -20,6 +20,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -46,6 +47,10 @@ type Config struct {
 	// Identify tells whose a token of an identity provider is: three parts with dots between, as all JWTs are. What does not count is an
 	// *Error. nil: there is no provider.
 	Identify func(ctx context.Context, token string) (Identity, error)
+
+	// Recognize tells whose machine shows a chain of client certificates, the leaf first, at a time. It checks the chain too. What does not
+	// count is an *Error. nil: machines need tokens.
+	Recognize func(chain []*x509.Certificate, now time.Time) (Identity, error)
 
 	// KeyMakers bounds the RSA keys that are made at once, so that a burst of RSA-4096 (0.7 s of one core each) cannot starve the rest.
 	// Zero means half of the processors, at least one.
@@ -74,6 +79,7 @@ type CA struct {
 	names      NamePolicy
 	rules      DomainRules
 	identify   func(ctx context.Context, token string) (Identity, error)
+	recognize  func(chain []*x509.Certificate, now time.Time) (Identity, error)
 	keyMakers  chan struct{}
 	schedule   CRLSchedule
 	lists      map[string]*list // by the name of the authority, like responders
@@ -98,6 +104,7 @@ func New(cfg Config) (*CA, error) {
 		responders: make(map[string]*responder),
 		rules:      cfg.Domains.withDefaults(),
 		identify:   cfg.Identify,
+		recognize:  cfg.Recognize,
 		probes:     make(chan struct{}, 64),
 		observe:    cfg.Observe,
 		now:        cfg.Now,

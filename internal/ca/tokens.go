@@ -141,7 +141,7 @@ func (c *CA) Authenticate(ctx context.Context, secret, address, requestID string
 		return refused("", "This needs a token: send the header 'Authorization: Bearer imca_…' with one that an operator gave you.")
 	}
 	if c.identify != nil && strings.Count(secret, ".") == 2 && !strings.HasPrefix(secret, tokenPrefix) {
-		return c.federated(ctx, now, secret, nobody)
+		return c.vouched(ctx, now, nobody, "oidc:", func() (Identity, error) { return c.identify(ctx, secret) })
 	}
 	if !strings.HasPrefix(secret, tokenPrefix) || len(secret) > 200 {
 		return refused("", "This is no token of this service: tokens begin with %q; check that it was copied whole.", tokenPrefix)
@@ -166,29 +166,6 @@ func (c *CA) Authenticate(ctx context.Context, secret, address, requestID string
 		}
 	}
 	return Principal{Name: t.Name, Role: t.Role, App: t.App, Scopes: t.Scopes, Token: t.ID, Address: address, RequestID: requestID}, nil
-}
-
-// Identity is somebody whom an identity provider vouches for.
-type Identity struct {
-	Subject string // who it is, for the provider: never given to anybody else
-	Name    string // for people
-	Role    Role   // any but RoleDeveloper
-}
-
-// federated makes a principal of somebody whom the identity provider vouches for.
-func (c *CA) federated(ctx context.Context, now time.Time, token string, nobody Principal) (Principal, error) {
-	act := Act{Event: c.event(now, nobody, ActAuthenticate, target{})}
-	who, err := c.identify(ctx, token)
-	var refusal *Error
-	switch {
-	case errors.As(err, &refusal):
-		return Principal{}, c.refused(ctx, act, refusal)
-	case err != nil:
-		return Principal{}, fmt.Errorf("asking who it is: %w", err)
-	case who.Role == RoleDeveloper || !slices.Contains(Roles(), who.Role):
-		return Principal{}, fmt.Errorf("the identity provider gave %s the role %q", who.Subject, who.Role)
-	}
-	return Principal{Name: oneLine(who.Name), Role: who.Role, Token: oneLine("oidc:" + who.Subject), Address: nobody.Address, RequestID: nobody.RequestID}, nil
 }
 
 // ListTokens is a page of the tokens of one app, or of those of no app, in the order of their IDs from beyond after.

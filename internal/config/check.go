@@ -41,6 +41,7 @@ func (c *Config) check() Faults {
 	}
 	c.Domains.check(&f)
 	c.OIDC.check(&f)
+	c.Machines.check(&f)
 	c.Limits.check(&f)
 	return f
 }
@@ -177,6 +178,21 @@ func (o *OIDC) check(f *Faults) {
 	}
 	if len(o.Admins)+len(o.Operators)+len(o.Auditors) == 0 {
 		f.Add("oidc", "Nobody gets a role: say which values of the claim make admins, operators or auditors.")
+	}
+}
+
+func (m *Machines) check(f *Faults) {
+	names := slices.Concat(m.Admins, m.Operators, m.Auditors)
+	slices.Sort(names)
+	switch {
+	case m.CA == "" && len(names) > 0:
+		f.Add("machines.ca", "Without it no machine is recognized: give the PEM file of the CA that certifies them, or take the block out.")
+	case m.CA != "" && len(names) == 0:
+		f.Add("machines", "No machine gets a role: say which common names are admins, operators or auditors.")
+	case slices.Contains(names, ""):
+		f.Add("machines", "An empty common name is no machine's: take it out.")
+	case len(slices.Compact(slices.Clone(names))) < len(names):
+		f.Add("machines", "A common name is there twice: give each machine one role.")
 	}
 }
 

@@ -36,6 +36,8 @@ type Config struct {
 
 	OIDC OIDC `yaml:"oidc,omitempty"`
 
+	Machines Machines `yaml:"machines,omitempty"`
+
 	Limits Limits `yaml:"limits"`
 
 	// TrustedProxies are the addresses (`10.1.2.3`) and ranges (`10.0.0.0/8`) of proxies whose X-Forwarded-For is believed.
@@ -218,6 +220,22 @@ type OIDC struct {
 
 	// Allow are addresses and ranges that the provider may be at although they are not public.
 	Allow []string `yaml:"allow,omitempty,flow"`
+}
+
+// Machines are the operators' machines that show a client certificate (mutual TLS) instead of a token. Without `ca` there are none.
+type Machines struct {
+	// CA is the PEM file of the CA that certifies the machines. It is another one than this server's own, whose certificates say nothing
+	// about operators.
+	CA string `yaml:"ca,omitempty"`
+
+	// Admins are the common names of the certificates whose machines act as administrators.
+	Admins []string `yaml:"admins,omitempty,flow"`
+
+	// Operators are the common names of those that act as operators.
+	Operators []string `yaml:"operators,omitempty,flow"`
+
+	// Auditors are the common names of those that act as auditors.
+	Auditors []string `yaml:"auditors,omitempty,flow"`
 }
 
 // Limits are the bounds that keep one client from taking everything. Each server of several counts for itself.

@@ -58,7 +58,7 @@ func (f *Frame) Principal(r *http.Request) (ca.Principal, error) {
 	} else if wait := f.failures.wait(network, now); wait > 0 {
 		return ca.Principal{}, rateLimited(wait, "requests without a valid token from your address")
 	}
-	p, err := f.authenticate(r.Context(), secret, address, RequestID(r.Context()))
+	p, err := f.identify(r, secret, address)
 	var refusal *ca.Error
 	switch {
 	case errors.As(err, &refusal) && known:
@@ -72,6 +72,14 @@ func (f *Frame) Principal(r *http.Request) (ca.Principal, error) {
 		return ca.Principal{}, err
 	}
 	return p, nil
+}
+
+// identify goes by the token, or else by the client certificate of the connection.
+func (f *Frame) identify(r *http.Request, secret, address string) (ca.Principal, error) {
+	if secret == "" && f.machine != nil && r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		return f.machine(r.Context(), r.TLS.PeerCertificates, address, RequestID(r.Context()))
+	}
+	return f.authenticate(r.Context(), secret, address, RequestID(r.Context()))
 }
 
 // Stranger serves a request that shows something else than a token, as whoever it is. Like a guess of a token it is charged to the address

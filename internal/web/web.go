@@ -13,6 +13,7 @@ package web
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -28,6 +29,10 @@ import (
 type Config struct {
 	// Authenticate turns a token as it was sent, which is empty where none was, into the principal who holds it: CA.Authenticate.
 	Authenticate func(ctx context.Context, secret, address, requestID string) (ca.Principal, error)
+
+	// Machine turns the client certificates of a connection, where no token was sent, into the principal whose machine it is:
+	// CA.AuthenticateMachine. nil: they count for nothing.
+	Machine func(ctx context.Context, chain []*x509.Certificate, address, requestID string) (ca.Principal, error)
 
 	// TrustedProxies are the proxies whose X-Forwarded-For is believed. From anybody else the header is ignored.
 	TrustedProxies []netip.Prefix
@@ -55,6 +60,7 @@ type Config struct {
 // requests to all of them.
 type Frame struct {
 	authenticate func(ctx context.Context, secret, address, requestID string) (ca.Principal, error)
+	machine      func(ctx context.Context, chain []*x509.Certificate, address, requestID string) (ca.Principal, error)
 	proxies      []netip.Prefix
 	maxBody      int64
 	timeout      time.Duration
@@ -71,6 +77,7 @@ type Frame struct {
 func New(cfg Config) *Frame {
 	f := &Frame{
 		authenticate: cfg.Authenticate,
+		machine:      cfg.Machine,
 		proxies:      cfg.TrustedProxies,
 		maxBody:      cmp.Or(cfg.MaxBody, 1<<20),
 		timeout:      cmp.Or(cfg.Timeout, 30*time.Second),
