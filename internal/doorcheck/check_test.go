@@ -132,11 +132,7 @@ func TestNoSecretBeforeAuthentication(t *testing.T) {
 
 func TestAddresses(t *testing.T) {
 	w := newWorld(t)
-	if listener, err := net.Listen("tcp", "[::1]:0"); err != nil {
-		t.Skip("this machine has no IPv6 on loopback")
-	} else {
-		require.NoError(t, listener.Close())
-	}
+	judge.NeedIPv6(t)
 	healthy := goRow{}
 	for _, test := range []struct {
 		name           string

@@ -1,11 +1,14 @@
 package judge
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // Need says which programs the test cannot do without. One that is missing skips the test, or fails it where the
@@ -48,4 +51,14 @@ func missing(t testing.TB, why string) {
 		t.Fatal(why)
 	}
 	t.Skip(why)
+}
+
+// NeedIPv6 skips a test where the loopback interface has no IPv6 address, and fails it where CI is set.
+func NeedIPv6(t testing.TB) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		missing(t, "this machine has no IPv6 on loopback: "+err.Error())
+	}
+	require.NoError(t, listener.Close())
 }
