@@ -11,9 +11,9 @@ import (
 )
 
 func newCA(p *program) *cobra.Command {
-	cmd := commandGroup(&cobra.Command{Use: "ca", Short: "CA certificates: list and fetch them"})
+	cmd := commandGroup(&cobra.Command{Use: "ca", Short: "CA certificates: list and fetch them; rest a key"})
 	r := remoteFlags(p, cmd, operatorToken)
-	cmd.AddCommand(newCAList(p, r), newCAFetch(p, r))
+	cmd.AddCommand(newCAList(p, r), newCAFetch(p, r), newCARest(p), newCAWake(p))
 	return cmd
 }
 

@@ -22,7 +22,7 @@ import (
 
 func newCRL(p *program) *cobra.Command {
 	cmd := commandGroup(&cobra.Command{Use: "crl", Short: "Revocation lists"})
-	cmd.AddCommand(newCRLKeep(p))
+	cmd.AddCommand(newCRLKeep(p), newCRLRequest(p), newCRLSign(p), newCRLImport(p))
 	return cmd
 }
 

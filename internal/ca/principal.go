@@ -73,6 +73,8 @@ const (
 	ActReadProfiles    Action = "profile.read"
 	ActReadAuthorities Action = "authority.read"
 	ActCreateAuthority Action = "authority.create"
+	ActMoveKey         Action = "authority.move-key"
+	ActImportCRL       Action = "crl.import"
 	ActReadEvents      Action = "event.read"
 	ActReadApp         Action = "app.read"
 	ActListApps        Action = "app.list"
@@ -117,12 +119,12 @@ var permissions = map[Role][]Action{
 		ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken, ActRevokeToken, ActRotateToken, ActExamine,
 		ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
-		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB},
+		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL},
 	RoleAdmin: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActCreateAuthority, ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken,
 		ActRevokeToken, ActRotateToken, ActExamine, ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
-		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB},
+		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActMoveKey},
 	roleKeyHolder: {ActRevokeByKey},
 	roleProgram:   {ActPublishCRL, ActIssueResponder},
 }

@@ -158,6 +158,8 @@ type Tokens interface {
 type Authorities interface {
 	// CreateAuthorities commits a whole hierarchy, parents first. ErrExists: one of the names is taken; nothing was changed.
 	CreateAuthorities(ctx context.Context, as []Authority, act Act) error
+	// ChangeKeyRef replaces where the key of an authority is. ErrChanged: it is not at from, or there is no such authority.
+	ChangeKeyRef(ctx context.Context, name, from, to string, act Act) error
 	// ListAuthorities is in the order of creation, parents first.
 	ListAuthorities(ctx context.Context) ([]Authority, error)
 }

@@ -40,6 +40,16 @@ func nameOrPosition(ctx context.Context, tx statements, name string) error {
 	return errAgain
 }
 
+// ChangeKeyRef implements ca.Store.
+func (s *Store) ChangeKeyRef(ctx context.Context, name, from, to string, act ca.Act) error {
+	return s.change(ctx, func(tx statements) error {
+		if err := begin(ctx, tx, act); err != nil {
+			return err
+		}
+		return changedOne(tx.exec(ctx, `UPDATE authorities SET key_ref = $3 WHERE name = $1 AND key_ref = $2`, text(name), from, to))
+	})
+}
+
 // ListAuthorities implements ca.Store.
 func (s *Store) ListAuthorities(ctx context.Context) (as []ca.Authority, err error) {
 	err = s.db.query(ctx, func(r row) error {

@@ -14,6 +14,7 @@ var authorityTests = map[string]func(*testing.T, *suite){
 	"a parent must be there":      authorityParent,
 	"parents come first":          parentsFirst,
 	"there are none at the start": noAuthorities,
+	"a key moves":                 keyMoves,
 }
 
 // newHierarchy is a root that issues client certificates, and below it an authority that issues server certificates.
@@ -49,6 +50,19 @@ func authorityOnce(t *testing.T, s *suite) {
 		require.ErrorIs(t, s.CreateAuthorities(t.Context(), second, NewAct(Epoch)), ca.ErrExists)
 	})
 	require.Equal(t, first[:1], s.authorities(), "nothing of the second was kept")
+}
+
+func keyMoves(t *testing.T, s *suite) {
+	want := newHierarchy("Root")
+	s.must(s.CreateAuthorities(t.Context(), want, NewAct(Epoch)))
+	s.unchanged(func() {
+		require.ErrorIs(t, s.ChangeKeyRef(t.Context(), "Root-Issuing", "file:other.key", "", NewAct(Epoch)), ca.ErrChanged)
+		require.ErrorIs(t, s.ChangeKeyRef(t.Context(), "Nobody", "", "file:x.key", NewAct(Epoch)), ca.ErrChanged)
+	})
+	require.Equal(t, want, s.authorities())
+	s.must(s.ChangeKeyRef(t.Context(), "Root-Issuing", want[1].KeyRef, "", NewAct(Epoch)))
+	want[1].KeyRef = ""
+	require.Equal(t, want, s.authorities())
 }
 
 func authorityParent(t *testing.T, s *suite) {

@@ -50,7 +50,7 @@ func Methods() []string {
 		"CreateDomain", "Domain", "Domains", "ListDomains", "ChangeDomains", "DueDomains", "LeaseDomain",
 		"TakeQuota", "GiveBackQuota", "ForgetQuotas",
 		"CreateToken", "TokenByHash", "TouchToken", "ListTokens", "Token", "RotateToken", "RevokeToken",
-		"CreateAuthorities", "ListAuthorities",
+		"CreateAuthorities", "ChangeKeyRef", "ListAuthorities",
 		"RecordEvent", "ListEvents", "ForgetClaims",
 		"Ping",
 	}
@@ -267,6 +267,10 @@ func (f *Faults) RevokeToken(ctx context.Context, id string, at time.Time, act c
 
 func (f *Faults) CreateAuthorities(ctx context.Context, as []ca.Authority, act ca.Act) error {
 	return f.do("CreateAuthorities", func() error { return f.store.CreateAuthorities(ctx, as, act) })
+}
+
+func (f *Faults) ChangeKeyRef(ctx context.Context, name, from, to string, act ca.Act) error {
+	return f.do("ChangeKeyRef", func() error { return f.store.ChangeKeyRef(ctx, name, from, to, act) })
 }
 
 func (f *Faults) ListAuthorities(ctx context.Context) ([]ca.Authority, error) {
