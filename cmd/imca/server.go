@@ -171,6 +171,7 @@ func (s *Server) load(ctx context.Context) error {
 
 // Start listens and serves, until Close. What ends a listener before that is told by Failed.
 func (s *Server) Start() error {
+	s.firstLists()
 	for _, l := range []struct {
 		name, address string
 		handler       http.Handler
@@ -191,6 +192,18 @@ func (s *Server) Start() error {
 	s.background.Go(func() { s.ca.KeepRevocation(s.life) })
 	s.background.Go(func() { s.watch(s.life) })
 	return nil
+}
+
+// firstListsTime bounds the wait for them: a server that has none yet serves everything else.
+const firstListsTime = 10 * time.Second
+
+// firstLists sees to it that there is a revocation list of each authority before anybody can ask for one.
+func (s *Server) firstLists() {
+	ctx, cancel := context.WithTimeout(context.Background(), firstListsTime)
+	defer cancel()
+	if err := s.ca.PublishCRLs(ctx); err != nil {
+		s.cfg.Log.Error("publishing the first revocation lists; it is tried again for ever", "error", err)
+	}
 }
 
 func (s *Server) listen(name, address string, handler http.Handler) error {
