@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -58,6 +59,14 @@ func TestWholeWay(t *testing.T) {
 					site.Dir = mine
 					judge.Nginx(t, site)
 				}
+				address := []string{"check", "https://www.example.com:" + port + "/", "--address", "127.0.0.1"}
+				healthy := judge.Run(t, "imca", append(address, "--data", string(folder))...)
+				require.Contains(t, healthy, "www.example.com")
+				theirs := filepath.Join(other, "other.example.com")
+				_, err := judge.RunErr(t, "imca", append(address, "--data", string(folder), "--cert", theirs+".crt", "--key", theirs+".key")...)
+				var ended *exec.ExitError
+				require.ErrorAs(t, err, &ended)
+				require.NotZero(t, ended.ExitCode(), "who shows another developer's certificate is not let in as the platform")
 				for name, caller := range callers {
 					for version, number := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
 						status := call(t, port, trustedBy(t, folder.path(state.CA)), caller, number)
