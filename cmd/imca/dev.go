@@ -93,6 +93,7 @@ func runDev(ctx context.Context, p *program, o devOptions, hierarchyGiven bool) 
 	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
 		return usageError{fmt.Errorf("--log-level %s: use debug, info, warn or error", o.logLevel)}
 	}
+	collectLessOften()
 	log := slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: level}))
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -44,6 +45,7 @@ func runServe(ctx context.Context, p *program, path string) error {
 	if err != nil {
 		return err
 	}
+	collectLessOften()
 	log := slog.New(slog.NewJSONHandler(p.err, &slog.HandlerOptions{Level: s.logLevel}))
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -71,6 +73,14 @@ func runServe(ctx context.Context, p *program, path string) error {
 		log.Info("ending: requests under way are finished")
 	}
 	return errors.Join(err, server.Close())
+}
+
+// collectLessOften lets the heap of a server grow to three times what is alive before garbage is collected, instead of twice: issuing makes much
+// garbage and keeps little, and spends a good part of its time on it. GOGC has the last word.
+func collectLessOften() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
+	}
 }
 
 // listener is an address of the configuration as a ServerConfig takes it.
