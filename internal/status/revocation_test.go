@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -47,6 +48,17 @@ func (w *world) revoke(t *testing.T, leaf *x509.Certificate, reason pki.Reason) 
 func (w *world) publish(t *testing.T) {
 	t.Helper()
 	require.NoError(t, w.ca.PublishCRLs(t.Context()))
+}
+
+// publishSoon publishes what was revoked, also when a list was published a moment ago.
+func (w *world) publishSoon(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		w.publish(t)
+		states, err := w.store.ListCRLStates(t.Context())
+		require.NoError(t, err)
+		return !slices.ContainsFunc(states, func(s ca.CRLState) bool { return s.Waiting })
+	}, 10*time.Second, 50*time.Millisecond)
 }
 
 // authority is the certificate of the one that signed a leaf.

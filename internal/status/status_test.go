@@ -38,6 +38,7 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // world is the door over a real CA, behind a real server that speaks plain HTTP.
 type world struct {
 	ca     *ca.CA
+	store  *store.Store
 	url    string
 	door   http.Handler
 	client *http.Client
@@ -62,7 +63,7 @@ func newWorld(t *testing.T, hierarchy ca.Hierarchy) *world {
 	require.NoError(t, err)
 	issuers, err := ca.Load(authorities, issuer.DefaultProfiles(), "http://ca.example", func(ref string) (crypto.Signer, error) { return keys[ref], nil })
 	require.NoError(t, err)
-	w := &world{}
+	w := &world{store: s}
 	w.ca, err = ca.New(ca.Config{Store: s, Issuers: issuers})
 	require.NoError(t, err)
 	_, _, err = w.ca.CreateApp(t.Context(), operator, ca.NewApp{ID: "demo", Policy: ca.PolicyOpen})
