@@ -26,7 +26,7 @@ import (
 )
 
 // issue issues a certificate for a developer's server.
-func (w *world) issue(t *testing.T) *x509.Certificate {
+func (w *world) issue(t testing.TB) *x509.Certificate {
 	t.Helper()
 	issued, err := w.ca.Issue(t.Context(), operator, ca.IssueRequest{App: "demo", Domains: []string{"www.example.com"}})
 	require.NoError(t, err)
@@ -62,7 +62,7 @@ func (w *world) publishSoon(t *testing.T) {
 }
 
 // authority is the certificate of the one that signed a leaf.
-func (w *world) authority(t *testing.T, leaf *x509.Certificate) *issuer.Issuer {
+func (w *world) authority(t testing.TB, leaf *x509.Certificate) *issuer.Issuer {
 	t.Helper()
 	for _, i := range w.ca.Issuers() {
 		if i.Certificate().Subject.String() == leaf.Issuer.String() {

@@ -44,7 +44,7 @@ type world struct {
 	client *http.Client
 }
 
-func newWorld(t *testing.T, hierarchy ca.Hierarchy) *world {
+func newWorld(t testing.TB, hierarchy ca.Hierarchy) *world {
 	t.Helper()
 	url := "sqlite:" + filepath.Join(t.TempDir(), "imca.db")
 	require.NoError(t, store.Migrate(t.Context(), url))
@@ -68,7 +68,7 @@ func newWorld(t *testing.T, hierarchy ca.Hierarchy) *world {
 	require.NoError(t, err)
 	_, _, err = w.ca.CreateApp(t.Context(), operator, ca.NewApp{ID: "demo", Policy: ca.PolicyOpen})
 	require.NoError(t, err)
-	frame := web.New(web.Config{Authenticate: w.ca.Authenticate, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	frame := web.New(web.Config{Authenticate: w.ca.Authenticate, Limits: web.Limits{Address: web.Rate{PerSecond: -1}}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	w.door = status.New(status.Config{CA: w.ca, Frame: frame})
 	server := httptest.NewServer(w.door)
 	t.Cleanup(server.Close)
