@@ -30,7 +30,7 @@ const (
 	crlBatch = 50_000
 
 	// crlPart is the size up to which a part of the entries grows, in bytes: what is written to the database to add one.
-	crlPart = 256 << 10
+	crlPart = 64 << 10
 )
 
 // list is the revocation list of an authority, as this process serves it.

@@ -67,7 +67,8 @@ func (s *Store) ListRevoked(ctx context.Context, q ca.RevokedQuery) (all []ca.Re
 	return all, err
 }
 
-// ListUnpublished implements ca.Store. It is one statement, so that a change and what it changed are seen together or not at all.
+// ListUnpublished implements ca.Store. It is one statement, so that a change and what it changed are seen together or not at all. The changes are
+// chosen before they are joined: a planner that believes the table to be small, as it mostly is, would otherwise join and sort a million for each page.
 func (s *Store) ListUnpublished(ctx context.Context, authority string, limit int) (all []ca.Unpublished, err error) {
 	err = s.db.list(ctx, func(row row) error {
 		var one ca.Unpublished
@@ -78,8 +79,9 @@ func (s *Store) ListUnpublished(ctx context.Context, authority string, limit int
 		all = append(all, one)
 		return err
 	}, `SELECT u.id, u.serial, c.not_after, `+revocationColumns+`
-		FROM unpublished u JOIN certificates c ON c.serial = u.serial LEFT JOIN revocations r ON r.serial = u.serial
-		WHERE u.authority = $1 ORDER BY u.id, u.serial LIMIT $2`, text(authority), limit)
+		FROM (SELECT id, serial FROM unpublished WHERE authority = $1 ORDER BY id, serial LIMIT $2) u
+			JOIN certificates c ON c.serial = u.serial LEFT JOIN revocations r ON r.serial = u.serial
+		ORDER BY u.id, u.serial`, text(authority), limit)
 	return all, err
 }
 
