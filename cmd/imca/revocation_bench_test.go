@@ -121,7 +121,9 @@ func visible(b *testing.B, servers []*dev) {
 		require.NoError(b, servers[0].ask(demoToken, "POST", "/v1/certificates/"+g.Serial+"/revoke", `{"reason":"superseded"}`, http.StatusOK, new(given)))
 		begin := time.Now()
 		for _, d := range servers {
-			require.Equal(b, ocsp.Revoked, d.status(b, g))
+			for d.status(b, g) != ocsp.Revoked {
+				time.Sleep(5 * time.Millisecond)
+			}
 		}
 		responses = append(responses, time.Since(begin))
 		for i, d := range servers {

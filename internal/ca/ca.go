@@ -127,6 +127,13 @@ func New(cfg Config) (*CA, error) {
 		return nil, err
 	}
 
+	var noticed []*standings
+	c.store = noticing{cfg.Store, func() {
+		for _, s := range noticed {
+			s.forget()
+		}
+	}}
+
 	seen := make(map[string]bool)
 	for _, i := range c.issuers {
 		if seen[i.Name()] {
@@ -134,7 +141,9 @@ func New(cfg Config) (*CA, error) {
 		}
 		seen[i.Name()] = true
 		c.lists[i.Name()] = &list{by: i}
-		c.responders[i.Name()] = newResponder(i, c.issuers)
+		r := newResponder(i, c.issuers)
+		c.responders[i.Name()] = r
+		noticed = append(noticed, &r.known)
 		c.ownKeys[sha256.Sum256(i.Certificate().RawSubjectPublicKeyInfo)] = i.Name()
 		for _, p := range i.Profiles() {
 			if other, taken := c.byProfile[p.Name]; taken {

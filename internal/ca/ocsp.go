@@ -39,9 +39,11 @@ type OCSPResponse struct {
 
 // responder answers OCSP requests for an authority.
 type responder struct {
-	by      *issuer.Issuer
-	cas     map[string]bool // serial numbers of the CA certificates that the authority has signed, as they are encoded
-	memory  responses
+	by     *issuer.Issuer
+	cas    map[string]bool // serial numbers of the CA certificates that the authority has signed
+	known  standings
+	signed responses
+
 	mu      sync.Mutex // held by who makes a certificate for it
 	current *issuer.Responder
 	made    time.Time
@@ -61,12 +63,10 @@ func newResponder(by *issuer.Issuer, all []*issuer.Issuer) *responder {
 	return r
 }
 
-// responses are those that were signed lately, by the CertID of the request. When one half of them is full, the other, which is the older,
-// is forgotten.
+// responses are those that were signed lately, by the CertID of the request.
 type responses struct {
-	mu    sync.Mutex
-	young map[string]keptResponse
-	old   map[string]keptResponse
+	mu   sync.Mutex
+	kept halves[string, keptResponse]
 }
 
 // keptResponse is a signed response, and what it says.
@@ -83,9 +83,9 @@ type answer struct {
 	reason pki.Reason
 }
 
-// OCSP answers an OCSP request (RFC 6960) about certificates of an authority. Each answer is read from the database when it is asked for,
-// and only its signature is kept: no process goes on saying good. It fails with KindNotFound for an authority that is not there; whatever
-// else goes wrong is an answer, too.
+// OCSP answers an OCSP request (RFC 6960) about certificates of an authority. A revocation shows in the next answer of the process that made
+// it, and of every other one a few hundred milliseconds later (standings). It fails with KindNotFound for an authority that is not there;
+// whatever else goes wrong is an answer, too.
 func (c *CA) OCSP(ctx context.Context, authority string, request []byte) (OCSPResponse, error) {
 	now := c.clock()
 	r, known := c.responders[authority]
@@ -118,13 +118,13 @@ func (c *CA) ocsp(ctx context.Context, r *responder, request *issuer.OCSPRequest
 	says := make([]answer, len(request.CertIDs))
 	for i, id := range request.CertIDs {
 		var err error
-		if says[i], err = c.standing(ctx, r, id.Serial); err != nil {
+		if says[i], err = c.standing(ctx, r, id.Serial, now); err != nil {
 			return OCSPResponse{}, err
 		}
 	}
 	keep := len(says) == 1 && request.Nonce == nil
 	if keep {
-		if kept, found := r.memory.find(request.CertIDs[0], says[0], now); found {
+		if kept, found := r.signed.find(request.CertIDs[0], says[0], now); found {
 			return kept, nil
 		}
 	}
@@ -145,12 +145,12 @@ func (c *CA) ocsp(ctx context.Context, r *responder, request *issuer.OCSPRequest
 	if !keep {
 		return OCSPResponse{DER: response.DER}, nil
 	}
-	r.memory.keep(request.CertIDs[0], keptResponse{OCSPResponse: response, says: says[0], signed: now})
+	r.signed.keep(request.CertIDs[0], keptResponse{OCSPResponse: response, says: says[0], signed: now})
 	return response, nil
 }
 
 // standing is what there is to say of a serial number. A pending certificate counts by its row: its signature may exist.
-func (c *CA) standing(ctx context.Context, r *responder, encoded []byte) (answer, error) {
+func (c *CA) standing(ctx context.Context, r *responder, encoded []byte, now time.Time) (answer, error) {
 	unknown := answer{status: issuer.OCSPUnknown}
 	number := new(big.Int).SetBytes(encoded)
 	if encoded[0]&0x80 != 0 { // negative
@@ -163,16 +163,23 @@ func (c *CA) standing(ctx context.Context, r *responder, encoded []byte) (answer
 	if !ours {
 		return unknown, nil
 	}
+	known, found, period := r.known.find(serial, now)
+	if found {
+		return known, nil
+	}
 	standing, err := c.store.Standing(ctx, serial)
 	switch {
 	case errors.Is(err, ErrNotFound), err == nil && standing.Authority != r.by.Name():
-		return unknown, nil
+		return unknown, nil // and not kept: it may be issued in the next moment
 	case err != nil:
 		return unknown, fmt.Errorf("asking for the state of %s: %w", serial, err)
-	case standing.Revocation == nil:
-		return answer{status: issuer.OCSPGood}, nil
 	}
-	return answer{status: issuer.OCSPRevoked, at: standing.Revocation.At.Truncate(time.Second), reason: standing.Revocation.Reason}, nil
+	says := answer{status: issuer.OCSPGood}
+	if revocation := standing.Revocation; revocation != nil {
+		says = answer{status: issuer.OCSPRevoked, at: revocation.At.Truncate(time.Second), reason: revocation.Reason}
+	}
+	r.known.keep(serial, says, period)
+	return says, nil
 }
 
 // about is what is signed of an answer. It begins a little before now, for those whose clocks are slow, but not before the revocation that
@@ -191,13 +198,7 @@ func (a answer) about(id issuer.CertID, now time.Time, by *issuer.Responder) iss
 func (r *responses) find(id issuer.CertID, says answer, now time.Time) (OCSPResponse, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := string(id.Raw)
-	kept, found := r.young[key]
-	if !found {
-		if kept, found = r.old[key]; found {
-			r.put(key, kept)
-		}
-	}
+	kept, found := r.kept.find(string(id.Raw), maxResponses)
 	if age := now.Sub(kept.signed); !found || kept.says != says || age < 0 || age >= ocspRenew {
 		return OCSPResponse{}, false
 	}
@@ -207,14 +208,7 @@ func (r *responses) find(id issuer.CertID, says answer, now time.Time) (OCSPResp
 func (r *responses) keep(id issuer.CertID, response keptResponse) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.put(string(id.Raw), response)
-}
-
-func (r *responses) put(key string, response keptResponse) {
-	if len(r.young) >= maxResponses/2 || r.young == nil {
-		r.young, r.old = make(map[string]keptResponse), r.young
-	}
-	r.young[key] = response
+	r.kept.put(string(id.Raw), response, maxResponses)
 }
 
 // responder is the key and certificate to answer with. It is made when somebody asks for the first time, and anew when two thirds of its

@@ -108,9 +108,15 @@ func (c *CA) KeepRevocation(ctx context.Context) {
 
 // PublishCRLs takes over the lists that other processes have published, and publishes those that are due.
 func (c *CA) PublishCRLs(ctx context.Context) error {
+	began := c.clock()
 	states, err := c.store.ListCRLStates(ctx)
 	if err != nil {
 		return fmt.Errorf("asking for the state of the revocation lists: %w", err)
+	}
+	for _, state := range states {
+		if r, known := c.responders[state.Authority]; known {
+			r.known.look(began, state)
+		}
 	}
 	var faults []error
 	for _, state := range states {
