@@ -167,4 +167,6 @@ func (c *CA) Ready(ctx context.Context) error {
 }
 
 // clock is the time of a verb: UTC, in the microseconds that every database keeps.
-func (c *CA) clock() time.Time { return c.now().UTC().Truncate(time.Microsecond) }
+func (c *CA) clock() time.Time { return inMicros(c.now()) }
+
+func inMicros(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

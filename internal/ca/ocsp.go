@@ -87,7 +87,7 @@ type answer struct {
 // it, and of every other one a few hundred milliseconds later (standings). It fails with KindNotFound for an authority that is not there;
 // whatever else goes wrong is an answer, too.
 func (c *CA) OCSP(ctx context.Context, authority string, request []byte) (OCSPResponse, error) {
-	now := c.clock()
+	now := c.now()
 	r, known := c.responders[authority]
 	if !known {
 		return OCSPResponse{}, refuse(KindNotFound, "", "There is no authority %s here: ask at the address that stands in the certificate.", oneLine(authority))
@@ -114,11 +114,12 @@ func (c *CA) OCSP(ctx context.Context, authority string, request []byte) (OCSPRe
 
 func ocspError(e issuer.OCSPError) OCSPResponse { return OCSPResponse{DER: e.Encode()} }
 
-func (c *CA) ocsp(ctx context.Context, r *responder, request *issuer.OCSPRequest, now time.Time) (OCSPResponse, error) {
+func (c *CA) ocsp(ctx context.Context, r *responder, request *issuer.OCSPRequest, at time.Time) (OCSPResponse, error) {
+	now := inMicros(at)
 	says := make([]answer, len(request.CertIDs))
 	for i, id := range request.CertIDs {
 		var err error
-		if says[i], err = c.standing(ctx, r, id.Serial, now); err != nil {
+		if says[i], err = c.standing(ctx, r, id.Serial, at); err != nil {
 			return OCSPResponse{}, err
 		}
 	}

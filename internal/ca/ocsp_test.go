@@ -1,7 +1,6 @@
 package ca_test
 
 import (
-	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/asn1"
@@ -191,129 +190,6 @@ func TestNoStaleGood(t *testing.T) {
 		f.clock.advance(time.Minute)
 		require.NotEqual(t, first, answer(f, crypto.SHA1), "long before it lapses it is signed anew")
 	})
-}
-
-// While a process looks for changes, it asks the database only once about a certificate that does not change; what it changes itself shows at
-// once, what others change at its next look, and what it has not been told by a look is not relied on.
-func TestStandingsAreRemembered(t *testing.T) {
-	onEach(t, func(t *testing.T, url string) {
-		f := newFixtureOn(t, url, ca.HierarchyDirect)
-		asked := storetest.NewFaults(f.store)
-		f.load(asked)
-		other := *f
-		other.open()
-		other.load(other.store)
-		questions := func(do func()) (n int) {
-			t.Helper()
-			asked.Called()
-			do()
-			for _, method := range asked.Called() {
-				if method == "Standing" {
-					n++
-				}
-			}
-			return n
-		}
-		a, b := f.issue("a.example.com").Certificate.Serial, f.issue("b.example.com").Certificate.Serial
-		ask := func(serial pki.Serial, want int) func() {
-			return func() {
-				t.Helper()
-				require.Equal(t, want, f.asked(serial))
-			}
-		}
-		require.Equal(t, 1, questions(ask(a, ocsp.Good)))
-		require.Equal(t, 1, questions(ask(a, ocsp.Good)), "nobody has looked yet")
-		f.publish()
-		f.publish()
-		require.Equal(t, 1, questions(ask(a, ocsp.Good)))
-		require.Zero(t, questions(ask(a, ocsp.Good)))
-		f.clock.advance(900 * time.Millisecond)
-		f.publish()
-		require.Zero(t, questions(ask(a, ocsp.Good)), "from look to look")
-
-		// Itself.
-		_, err := f.Revoke(t.Context(), developer, a, pki.Superseded)
-		require.NoError(t, err)
-		require.Equal(t, 1, questions(ask(a, ocsp.Revoked)))
-
-		// Another one.
-		f.clock.advance(2 * time.Second)
-		for range 3 {
-			f.publish()
-		}
-		require.Equal(t, 1, questions(ask(b, ocsp.Good)))
-		_, err = other.Revoke(t.Context(), developer, b, pki.KeyCompromise)
-		require.NoError(t, err)
-		require.Zero(t, questions(ask(b, ocsp.Good)), "until the next look")
-		f.publish()
-		require.Equal(t, 1, questions(ask(b, ocsp.Revoked)))
-
-		// The other one publishes it before this one has looked.
-		held := f.issue("c.example.com").Certificate.Serial
-		f.clock.advance(2 * time.Second)
-		for range 3 {
-			f.publish()
-		}
-		ask(held, ocsp.Good)()
-		_, err = other.Revoke(t.Context(), operator, held, pki.CertificateHold)
-		require.NoError(t, err)
-		f.clock.advance(500 * time.Millisecond)
-		other.publish()
-		f.clock.advance(time.Second)
-		other.publish()
-		f.publish()
-		ask(held, ocsp.Revoked)()
-
-		// Nobody looks any more.
-		for range 3 {
-			f.publish()
-		}
-		ask(held, ocsp.Revoked)()
-		_, err = other.Release(t.Context(), operator, held)
-		require.NoError(t, err)
-		f.clock.advance(time.Second)
-		ask(held, ocsp.Good)()
-
-		// What is not there may be there in the next moment.
-		f.publish()
-		unissued := storetest.NewCertificate("demo", f.clock.Now(), "d.example.com")
-		ask(unissued.Serial, ocsp.Unknown)()
-		require.NoError(t, other.store.RecordCertificate(t.Context(), unissued, storetest.NewAct(f.clock.Now())))
-		ask(unissued.Serial, ocsp.Good)()
-	})
-}
-
-// An answer that was on its way while something changed is not remembered.
-func TestStandingsOnTheirWay(t *testing.T) {
-	f := newFixture(t)
-	serial := f.issue("www.example.com").Certificate.Serial
-	slow := &slowStore{Store: f.store}
-	f.load(slow)
-	f.asked(serial)
-	f.clock.advance(2 * time.Second)
-	f.publish()
-	f.publish()
-	slow.meanwhile = func() {
-		_, err := f.Revoke(t.Context(), developer, serial, pki.Superseded)
-		require.NoError(t, err)
-	}
-	require.Equal(t, ocsp.Good, f.asked(serial), "asked before, answered after")
-	require.Equal(t, ocsp.Revoked, f.asked(serial))
-}
-
-// slowStore does something between question and answer.
-type slowStore struct {
-	ca.Store
-	meanwhile func()
-}
-
-func (s *slowStore) Standing(ctx context.Context, serial pki.Serial) (ca.Standing, error) {
-	standing, err := s.Store.Standing(ctx, serial)
-	if do := s.meanwhile; do != nil {
-		s.meanwhile = nil
-		do()
-	}
-	return standing, err
 }
 
 // The answer to a nonce, and the answer to several questions, are for the one who asked.

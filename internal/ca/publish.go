@@ -108,7 +108,7 @@ func (c *CA) KeepRevocation(ctx context.Context) {
 
 // PublishCRLs takes over the lists that other processes have published, and publishes those that are due.
 func (c *CA) PublishCRLs(ctx context.Context) error {
-	began := c.clock()
+	began := c.now()
 	states, err := c.store.ListCRLStates(ctx)
 	if err != nil {
 		return fmt.Errorf("asking for the state of the revocation lists: %w", err)

@@ -14,6 +14,8 @@ import (
 // published, or has changed the number of the list. So when a look finds the number of the look before and nothing that waits, all that was read
 // between the two is still right; otherwise all of it is forgotten. A change that was made by this process is noticed at once, one that was made
 // by another at the next look. When there was no look for a while, nothing is remembered.
+//
+// Times here are as the clock gives them, with its monotonic reading.
 type standings struct {
 	mu     sync.Mutex
 	period uint64    // counts how often everything was forgotten
@@ -56,10 +58,21 @@ func (s *standings) forgetAll() {
 func (s *standings) find(serial pki.Serial, now time.Time) (known answer, found bool, period uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if age := now.Sub(s.looked); age >= 0 && age < lookLife {
+	if recent(s.looked, now) {
 		known, found = s.kept.find(serial, maxStandings)
 	}
 	return known, found, s.period
+}
+
+// recent tells whether a look is not older than lookLife, by the wall clock, which may be set back, and by the monotonic one, which may stand still
+// while the machine sleeps.
+func recent(looked, now time.Time) bool {
+	for _, age := range []time.Duration{now.Sub(looked), now.Round(0).Sub(looked.Round(0))} {
+		if age < 0 || age >= lookLife {
+			return false
+		}
+	}
+	return true
 }
 
 // keep remembers an answer that was asked for in a period.

@@ -32,6 +32,7 @@ const clients = 8
 func BenchmarkOCSP(b *testing.B) {
 	w := newWorld(b, ca.HierarchyDirect)
 	leaf := w.issue(b)
+	go w.ca.KeepRevocation(b.Context()) // as servers do
 	authority := w.authority(b, leaf).Certificate()
 	known, err := ocsp.CreateRequest(leaf, authority, &ocsp.RequestOptions{Hash: crypto.SHA256})
 	require.NoError(b, err)
