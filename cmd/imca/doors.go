@@ -1,17 +1,32 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
 	"github.com/imca-project/imca/api"
+	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/console"
 	"github.com/imca-project/imca/internal/status"
+	"github.com/imca-project/imca/internal/web"
 )
 
-// private is what HTTPS serves: everything but the metrics.
+// private is what HTTPS serves: everything but the metrics. What no other door has is a page.
 func (s *Server) private() http.Handler {
 	public := s.status()
-	return byPath(map[string]http.Handler{"ca": public, "crl": public, "ocsp": public, "acme": s.acme()}, api.New(api.Config{CA: s.ca, Frame: s.frame, ClientName: s.cfg.ClientName}))
+	rest := api.New(api.Config{CA: s.ca, Frame: s.frame, ClientName: s.cfg.ClientName})
+	return byPath(map[string]http.Handler{
+		"ca": public, "crl": public, "ocsp": public, "acme": s.acme(),
+		"v1": rest, "docs": rest, "openapi.yaml": rest, "problems": rest, "healthz": rest, "readyz": rest,
+	}, console.New(console.Config{CA: s.ca, Frame: s.frame, Sessions: noSessions{}}))
+}
+
+// noSessions has nobody signed in.
+type noSessions struct{}
+
+func (noSessions) Session(ctx context.Context, _, _, _ string) (ca.Principal, error) {
+	return ca.Principal{}, web.Refuse(ca.KindUnauthenticated, "Nobody is signed in.")
 }
 
 // public is what plain HTTP serves: what is signed, or is nothing but a yes. REST is not there, whoever asks.

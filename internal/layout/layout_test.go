@@ -43,7 +43,7 @@ var rules = []rule{
 	{"internal/status", []string{"internal/pki", "internal/ca", "internal/web"}, "a door knows no other door and no database"},
 	{"internal/acme/jws", nil, "signed requests are checked before anything is known about them"},
 	{"internal/acme", []string{"internal/pki", "internal/ca", "internal/web", "internal/acme/jws"}, "a door knows no other door and no database"},
-	{"internal/console", []string{"internal/ca", "internal/bundle", "internal/web"}, "a door knows no other door and no database"},
+	{"internal/console", []string{"internal/pki", "internal/ca", "internal/bundle", "internal/web"}, "a door knows no other door and no database"},
 	{"internal/watch", []string{"internal/pki", "internal/ca"}, "it reads as a stranger would, so it shares nothing with what makes what it reads"},
 	{"internal/store", []string{"internal/pki", "internal/ca", "internal/acme", "migrations"}, "it fulfils the contracts of ca and acme, and decides nothing"},
 	{"internal/store/storetest", []string{"internal/pki", "internal/issuer", "internal/ca", "internal/acme"}, "the suite judges any store, so it knows none"},

@@ -28,11 +28,16 @@ func (f *Frame) Private(h func(w http.ResponseWriter, r *http.Request, p ca.Prin
 		if err != nil {
 			return err
 		}
-		if rec, ok := w.(*recorder); ok {
-			rec.principal = p
-		}
+		Known(w, p)
 		return h(w, r, p)
 	})
+}
+
+// Known tells the request log who sent the request that is answered by w, where a door has found out by itself.
+func Known(w http.ResponseWriter, p ca.Principal) {
+	if rec, ok := w.(*recorder); ok {
+		rec.principal = p
+	}
 }
 
 // Principal tells who sent a request.

@@ -1,0 +1,4 @@
+// What makes every page handier where scripts run; nothing needs it.
+import { localTimes } from "./time.js";
+
+localTimes(document);

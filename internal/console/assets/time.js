@@ -1,0 +1,14 @@
+// Times are in UTC as they come; here they are put into the reader's zone and way of writing. The title keeps what came.
+
+const format = new Intl.DateTimeFormat(document.documentElement.lang, {
+  year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+});
+
+export function localTimes(root) {
+  for (const element of root.querySelectorAll("time[datetime]")) {
+    const at = new Date(element.dateTime);
+    if (element.title || Number.isNaN(at.getTime())) continue;
+    element.title = element.textContent;
+    element.textContent = format.format(at);
+  }
+}

@@ -1,0 +1,64 @@
+package console
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/imca-project/imca/internal/ca"
+)
+
+// chrome is what stands around every page.
+type chrome struct {
+	Lang      string // of the page
+	Languages []*language
+	Here      string // the path and query of the page, to come back to
+	Who       ca.Principal
+	Nav       []navEntry
+	Done      string // what has just been done: the key of a text; empty: nothing
+}
+
+// SignedIn tells whether anybody is.
+func (c chrome) SignedIn() bool { return c.Who.Role != "" }
+
+// navEntry is a line of the menu.
+type navEntry struct {
+	Path    string
+	Text    string // its key
+	Current bool
+}
+
+func (v *visit) chrome() chrome {
+	c := chrome{Lang: v.lang.Tag, Languages: v.languages, Here: "/", Who: v.principal}
+	if v.r.Method == http.MethodGet {
+		c.Here = v.r.URL.RequestURI()
+	}
+	// Only what the catalogue knows is said: a link from elsewhere cannot put words into our mouth.
+	if key := "done." + v.r.URL.Query().Get("done"); v.lang.texts[key] != "" {
+		c.Done = key
+	}
+	c.Nav = v.menu()
+	return c
+}
+
+// menu is what the role may see at all; the verbs of the CA judge every page again.
+func (v *visit) menu() []navEntry {
+	var entries []navEntry
+	add := func(a ca.Action, path, text string) {
+		if v.principal.Role.May(a) && v.principal.Scopes.Allow(a) {
+			entries = append(entries, navEntry{Path: path, Text: text, Current: within(v.r.URL.Path, path)})
+		}
+	}
+	if v.principal.Role == ca.RoleDeveloper {
+		return entries
+	}
+	add(ca.ActReadCertificate, "/console", "nav.overview")
+	return entries
+}
+
+// within tells whether a page is, or lies below, an entry of the menu.
+func within(path, entry string) bool {
+	if entry == "/console" {
+		return path == entry
+	}
+	return path == entry || strings.HasPrefix(path, entry+"/")
+}

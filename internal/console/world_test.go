@@ -1,0 +1,172 @@
+package console_test
+
+import (
+	"context"
+	"crypto"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/console"
+	"github.com/imca-project/imca/internal/issuer"
+	"github.com/imca-project/imca/internal/judge"
+	"github.com/imca-project/imca/internal/pki"
+	"github.com/imca-project/imca/internal/store"
+	"github.com/imca-project/imca/internal/web"
+)
+
+var (
+	start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	root  = ca.Principal{Name: "root", Role: ca.RoleAdmin}
+)
+
+// world is the pages over a real database and a real CA, behind a real server.
+type world struct {
+	t     testing.TB
+	ca    *ca.CA
+	store *store.Store
+	url   string
+
+	transport http.RoundTripper
+
+	mu  sync.Mutex
+	now time.Time
+	log strings.Builder
+}
+
+// onBoth runs a test on either database.
+func onBoth(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, newWorld(t, sqlite(t))) })
+	t.Run("postgres", func(t *testing.T) { test(t, newWorld(t, judge.Postgres(t))) })
+}
+
+func sqlite(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "imca.db") }
+
+func newWorld(t testing.TB, database string) *world {
+	t.Helper()
+	w := &world{t: t, now: start}
+	require.NoError(t, store.Migrate(t.Context(), database))
+	var err error
+	w.store, err = store.Open(t.Context(), store.Config{URL: database})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = w.store.Close() })
+	keys := make(map[string]crypto.Signer)
+	authorities, err := ca.Establish(t.Context(), w.store, root, ca.Establishment{Hierarchy: ca.HierarchyIssuing, NewKey: func(name string, kind pki.KeyType) (crypto.Signer, string, error) {
+		key, err := kind.Generate()
+		keys[name] = key
+		return key, name, err
+	}}, start)
+	require.NoError(t, err)
+	issuers, err := ca.Load(authorities, issuer.DefaultProfiles(), "http://ca.example", func(ref string) (crypto.Signer, error) { return keys[ref], nil })
+	require.NoError(t, err)
+	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Now: w.clock})
+	require.NoError(t, err)
+	require.NoError(t, w.ca.PublishCRLs(t.Context()))
+	for _, id := range []string{"demo", "other"} {
+		_, _, err := w.ca.CreateApp(t.Context(), root, ca.NewApp{ID: id, Policy: ca.PolicyOpen})
+		require.NoError(t, err)
+	}
+	frame := web.New(web.Config{
+		Authenticate: w.ca.Authenticate, Now: w.clock, Log: slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Limits: web.Limits{Address: web.Rate{PerSecond: -1}, Failures: web.Rate{PerSecond: -1}, Token: web.Rate{PerSecond: -1}},
+	})
+	server := httptest.NewTLSServer(console.New(console.Config{CA: w.ca, Frame: frame, Sessions: tokens{w.ca}}))
+	t.Cleanup(server.Close)
+	w.url, w.transport = server.URL, server.Client().Transport
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(w.log.String())
+		}
+	})
+	return w
+}
+
+// tokens are sessions whose secret is an API token.
+type tokens struct{ ca *ca.CA }
+
+func (s tokens) Session(ctx context.Context, secret, address, requestID string) (ca.Principal, error) {
+	return s.ca.Authenticate(ctx, secret, address, requestID)
+}
+
+func (w *world) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now
+}
+
+// Write is the log of the server.
+func (w *world) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.Write(line)
+}
+
+// person is somebody with a browser.
+type person struct {
+	*world
+	headers http.Header
+}
+
+// as is somebody who is signed in with a role; a developer is of the app demo.
+func (w *world) as(role ca.Role) *person {
+	w.t.Helper()
+	request := ca.NewToken{Name: string(role), Role: role}
+	if role == ca.RoleDeveloper {
+		request.App = "demo"
+	}
+	_, secret, err := w.ca.CreateToken(w.t.Context(), root, request)
+	require.NoError(w.t, err)
+	p := w.nobody()
+	p.headers.Set("Cookie", "__Host-imca="+secret)
+	return p
+}
+
+// nobody is somebody who is not signed in.
+func (w *world) nobody() *person {
+	return &person{world: w, headers: http.Header{"Accept": {"text/html"}, "Sec-Fetch-Site": {"same-origin"}}}
+}
+
+// answer is what came back.
+type answer struct {
+	*http.Response
+	body string
+}
+
+func (p *person) get(path string) answer { return p.ask(http.MethodGet, path, nil) }
+
+func (p *person) post(path string, form url.Values) answer { return p.ask(http.MethodPost, path, form) }
+
+func (p *person) ask(method, path string, form url.Values) answer {
+	p.t.Helper()
+	r, err := http.NewRequestWithContext(p.t.Context(), method, p.url+path, strings.NewReader(form.Encode()))
+	require.NoError(p.t, err)
+	r.Header = p.headers.Clone()
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	client := &http.Client{Transport: p.transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Do(r)
+	require.NoError(p.t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(p.t, err)
+	return answer{response, string(body)}
+}
+
+// page asks for a page that must be there.
+func (p *person) page(path string) answer {
+	p.t.Helper()
+	a := p.get(path)
+	require.Equal(p.t, http.StatusOK, a.StatusCode, "%s: %s", path, a.body)
+	return a
+}
