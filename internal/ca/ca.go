@@ -85,6 +85,7 @@ type CA struct {
 	lists      map[string]*list // by the name of the authority, like responders
 	responders map[string]*responder
 	watched    atomic.Pointer[[]RevocationReport]
+	figures    keptFigures
 	probes     chan struct{} // bounds what is asked of strangers' servers at once
 	observe    func(profile string) (ended func(Result))
 	now        func() time.Time

@@ -85,6 +85,7 @@ const (
 	ActRevokeToken     Action = "token.revoke"
 	ActRotateToken     Action = "token.rotate"
 	ActExamine         Action = "doctor"
+	ActReadFigures     Action = "figures.read"
 
 	ActAddDomain      Action = "domain.add"
 	ActReadDomain     Action = "domain.read"
@@ -114,15 +115,15 @@ var permissions = map[Role][]Action{
 		ActAddDomain, ActReadDomain, ActVerifyDomain, ActRemoveDomain, ActResolveDomain, ActRevokeOthers,
 		ActRevokeSearch, ActRegister, ActChangeAccount},
 	RoleAuditor: {ActReadCertificate, ActReadProfiles, ActReadAuthorities, ActReadEvents, ActReadApp, ActListApps, ActReadTokens,
-		ActExamine, ActReadDomain, ActRotateToken},
+		ActExamine, ActReadFigures, ActReadDomain, ActRotateToken},
 	RoleOperator: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
-		ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken, ActRevokeToken, ActRotateToken, ActExamine,
+		ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken, ActRevokeToken, ActRotateToken, ActExamine, ActReadFigures,
 		ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
 		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL},
 	RoleAdmin: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActCreateAuthority, ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken,
-		ActRevokeToken, ActRotateToken, ActExamine, ActAddDomain, ActReadDomain,
+		ActRevokeToken, ActRotateToken, ActExamine, ActReadFigures, ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
 		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActMoveKey},
 	roleKeyHolder: {ActRevokeByKey},

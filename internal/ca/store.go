@@ -46,6 +46,10 @@ type Certificates interface {
 	// ListCertificates is a page of those that the query selects, in the order that CertificateQuery tells.
 	ListCertificates(ctx context.Context, q CertificateQuery) (CertificatePage, error)
 
+	// CountCertificates counts what happened between each two neighbours of bounds, which rise: from the one on, and before the other. It reads as many
+	// rows of an index as it counts.
+	CountCertificates(ctx context.Context, what Occurrence, bounds []time.Time) ([]int, error)
+
 	// RevokeCertificate records the revocation of a certificate that is not revoked, pending ones included, and removes it from the pending.
 	// It is unpublished from then on. ErrChanged: it is revoked already. ErrNotFound: there is no such certificate.
 	RevokeCertificate(ctx context.Context, serial pki.Serial, r Revocation, act Act) error

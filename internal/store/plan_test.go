@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,20 @@ func TestPlansSQLite(t *testing.T) {
 			require.False(t, i > 0 && strings.HasPrefix(step, "SCAN"), steps)
 		}
 	})
+	eachCount(func(what ca.Occurrence, bounds []time.Time, index string) {
+		statement, args, err := countStatement(what, bounds)
+		require.NoError(t, err)
+		counted := 0
+		for _, step := range explain(t, statement, args) {
+			require.NotContains(t, step, "SCAN", what)
+			if strings.HasPrefix(step, "SEARCH") {
+				require.Contains(t, step, " INDEX "+index+" ", what)
+				require.Equal(t, what != ca.WillEnd, strings.Contains(step, "USING COVERING INDEX"), "SQLite looks up what a partial index is known to say")
+				counted++
+			}
+		}
+		require.Equal(t, len(bounds)-1, counted)
+	})
 	eachEventQuery(func(q ca.EventQuery, index string) {
 		statement, args := eventStatement(db, q)
 		steps := explain(t, statement, args)
@@ -128,6 +143,21 @@ func TestPlansSQLite(t *testing.T) {
 		require.Len(t, steps, 1, "%+v", q)
 		require.Contains(t, steps[0]+" ", " "+strings.Replace(index, "domains_pkey", "sqlite_autoindex_domains_1", 1)+" ", "%+v", q)
 	})
+}
+
+// eachCount is every count, of four days.
+func eachCount(test func(what ca.Occurrence, bounds []time.Time, index string)) {
+	for _, count := range []struct {
+		what  ca.Occurrence
+		after int // days
+		index string
+	}{{ca.WasIssued, 10, "certificates_created"}, {ca.WillEnd, 100, "signatures_expiry"}, {ca.WasRevoked, 10, "revocations_time"}} {
+		var bounds []time.Time
+		for day := range 5 {
+			bounds = append(bounds, planEpoch.AddDate(0, 0, count.after+day))
+		}
+		test(count.what, bounds, count.index)
+	}
 }
 
 func eachEventQuery(test func(q ca.EventQuery, index string)) {
@@ -183,6 +213,11 @@ func TestPlansPostgres(t *testing.T) {
 	eachPlanned(t, func(t *testing.T, q ca.CertificateQuery, index string) {
 		_, statement, args := listStatement(db, q)
 		require.Equal(t, strings.Replace(index, "signatures_fingerprint", "signatures_fingerprint_key", 1), explain(t, statement, args)[0])
+	})
+	eachCount(func(what ca.Occurrence, bounds []time.Time, index string) {
+		statement, args, err := countStatement(what, bounds)
+		require.NoError(t, err)
+		require.Equal(t, slices.Repeat([]string{index}, len(bounds)-1), explain(t, statement, args), what)
 	})
 	eachEventQuery(func(q ca.EventQuery, index string) {
 		statement, args := eventStatement(db, q)

@@ -43,6 +43,10 @@ func cancelledCallers(t *testing.T, s *suite) {
 				_, err := s.ListCertificates(ctx, ca.CertificateQuery{Limit: 1})
 				return err
 			},
+			"CountCertificates": func() error {
+				_, err := s.CountCertificates(ctx, ca.WasIssued, []time.Time{Epoch, Epoch.Add(time.Hour)})
+				return err
+			},
 			"RevokeCertificate": func() error { return s.RevokeCertificate(ctx, c.Serial, ca.Revocation{At: Epoch}, NewAct(Epoch)) },
 			"RaiseRevocation": func() error {
 				return s.RaiseRevocation(ctx, c.Serial, pki.Unspecified, pki.KeyCompromise, NewAct(Epoch))

@@ -43,7 +43,7 @@ var ErrFault = errors.New("a fault of the test's making")
 // Methods are the names of all methods of ca.Store.
 func Methods() []string {
 	return []string{
-		"RecordCertificate", "CommitSignature", "Certificate", "ListCertificates", "RevokeCertificate", "RaiseRevocation",
+		"RecordCertificate", "CommitSignature", "Certificate", "ListCertificates", "CountCertificates", "RevokeCertificate", "RaiseRevocation",
 		"FindCertificates", "RevokeCertificates", "ReleaseCertificate", "KeyBlocked",
 		"Standing", "ListRevoked", "ListUnpublished", "ListCRLStates", "CRL", "PublishCRL",
 		"CreateApp", "App", "ListApps", "ChangeApp",
@@ -125,6 +125,10 @@ func (f *Faults) Certificate(ctx context.Context, serial pki.Serial) (*ca.Certif
 
 func (f *Faults) ListCertificates(ctx context.Context, q ca.CertificateQuery) (ca.CertificatePage, error) {
 	return ask(f, "ListCertificates", func() (ca.CertificatePage, error) { return f.store.ListCertificates(ctx, q) })
+}
+
+func (f *Faults) CountCertificates(ctx context.Context, what ca.Occurrence, bounds []time.Time) ([]int, error) {
+	return ask(f, "CountCertificates", func() ([]int, error) { return f.store.CountCertificates(ctx, what, bounds) })
 }
 
 func (f *Faults) RevokeCertificate(ctx context.Context, serial pki.Serial, r ca.Revocation, act ca.Act) error {

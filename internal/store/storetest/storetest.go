@@ -35,6 +35,7 @@ func Run(t *testing.T, fresh func(t testing.TB) Database) {
 		{"certificates", certificateTests},
 		{"revoking", revokingTests},
 		{"lists", listTests},
+		{"counts", countTests},
 		{"revocations", revocationTests},
 		{"apps", appTests},
 		{"domains", domainTests},
