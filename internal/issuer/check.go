@@ -180,5 +180,8 @@ func CheckStored(der []byte, profile string) error {
 	if err := checkLeaf(c, usage); err != nil {
 		return fmt.Errorf("checking a stored certificate: %w", err)
 	}
+	if profile == CanaryProfile && c.NotAfter.Sub(c.NotBefore) > maxCanaryLife-time.Second {
+		return fmt.Errorf("checking a stored certificate: it is a canary, and valid for longer than %s", maxCanaryLife)
+	}
 	return nil
 }

@@ -41,12 +41,17 @@ func refuse(field, format string, args ...any) error {
 // Prepare builds the certificate that the request asks for, and checks it. A
 // request that cannot be granted is a *RefusedError.
 func (i *Issuer) Prepare(request Request) (*Draft, error) {
-	if !i.CanSign() {
-		return nil, fmt.Errorf("preparing a certificate of %s: %w", i.name, errResting)
-	}
 	profile, known := i.Profile(request.Profile)
 	if !known {
 		return nil, refuse("Profile", "the authority %s does not issue the profile %q: give one that it issues", i.name, request.Profile)
+	}
+	return i.prepare(request, profile)
+}
+
+// prepare is Prepare under a profile that is given.
+func (i *Issuer) prepare(request Request, profile Profile) (*Draft, error) {
+	if !i.CanSign() {
+		return nil, fmt.Errorf("preparing a certificate of %s: %w", i.name, errResting)
 	}
 	request.NotBefore = request.NotBefore.UTC().Truncate(time.Second)
 	request.NotAfter = request.NotAfter.UTC().Truncate(time.Second)

@@ -82,6 +82,9 @@ func (p Profile) Validate() error {
 	if !regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`).MatchString(p.Name) {
 		fault("its name: give 1 to 32 lower-case letters, digits and hyphens")
 	}
+	if p.Name == CanaryProfile {
+		fault("its name stands for the certificates of the door check: choose another")
+	}
 	if p.EKU != x509.ExtKeyUsageServerAuth && p.EKU != x509.ExtKeyUsageClientAuth {
 		fault("its extended key usage: give serverAuth or clientAuth")
 	} else if fixed, known := fixedUsage(p.Name); known && p.EKU != fixed {
