@@ -60,6 +60,7 @@ type Canaries struct {
 	Developer    *tls.Certificate // another developer's, of our CA, for serverAuth alone
 	Expired      *tls.Certificate // the platform's, expired
 	Revoked      *tls.Certificate // the platform's, revoked, on the current revocation list
+	RevokedAt    time.Time        // since when a list can have it; zero: for long
 	Intermediate *tls.Certificate // the platform's, behind an intermediate CA: is the server ready for one?
 	NextRoot     *tls.Certificate // the platform's, under the root to come: is the server ready for the roll-over?
 }

@@ -134,6 +134,9 @@ var openRules = []rule{
 				return nil
 			}
 			m := surely(s.as(AsRevoked).saw(), "the server has no current revocation list, or does not check it")
+			if s.lately() {
+				m = likely(s.as(AsRevoked).saw(), "it was revoked "+s.ago()+": the server checks no revocation list, or fetched it before")
+			}
 			m.milder = !s.DemandRevocation
 			return m
 		},

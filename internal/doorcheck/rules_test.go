@@ -350,3 +350,25 @@ type opError struct {
 func (e *opError) wrapped() error {
 	return fmt.Errorf("asking: %w", &net.OpError{Op: e.op, Err: e.alert})
 }
+
+// A server that fetched its revocation list before the certificate was revoked is not called one that has none.
+func TestLatelyRevoked(t *testing.T) {
+	w := newParties(t)
+	for _, test := range []struct {
+		age  time.Duration
+		want Answer
+		how  Confidence
+	}{{0, Unknown, Medium}, {59 * time.Minute, Unknown, Medium}, {time.Hour, No, High}} {
+		s := imagined(t, w, func(s *sight) {
+			s.Canaries.RevokedAt = s.started.Add(-test.age)
+			p := s.newProbe(AsRevoked, s.lead.address)
+			p.Asked, p.Verified, p.Negotiated = true, true, "1.3"
+			s.answers200(p)
+			s.probes = append(s.probes, p)
+		})
+		r := s.report()
+		require.Equal(t, test.want, r.RefusesRevoked.Answer, test.age)
+		require.Equal(t, test.how, r.Finding("revocation_not_checked").Confidence)
+		require.Equal(t, Warning, r.Finding("revocation_not_checked").Severity)
+	}
+}

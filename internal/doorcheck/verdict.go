@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // admits answers: can the platform call this endpoint?
@@ -148,6 +149,8 @@ func (s *sight) refusesRevoked() Verdict {
 	switch {
 	case revoked == nil:
 		return Verdict{Unknown, "no revoked certificate was tried", nil}
+	case revoked.Outcome == Admitted && s.lately():
+		return Verdict{Unknown, fmt.Sprintf("a certificate that was revoked %s was let in: the server checks no revocation list, or fetched it before", s.ago()), []string{revoked.saw()}}
 	case revoked.Outcome == Admitted:
 		return Verdict{No, "a revoked certificate was let in", []string{revoked.saw()}}
 	case s.lead.Outcome != Admitted:
@@ -156,6 +159,22 @@ func (s *sight) refusesRevoked() Verdict {
 		return Verdict{Yes, "a revoked certificate was refused", []string{revoked.saw()}}
 	}
 	return Verdict{Unknown, "the answer may be a refusal or not", []string{revoked.saw()}}
+}
+
+// listAge is how old the list of a server may well be that fetches it as often as it is renewed.
+const listAge = time.Hour
+
+// lately reports whether the certificate was revoked so short a time ago that a server which checks revocation may not know.
+func (s *sight) lately() bool {
+	return !s.Canaries.RevokedAt.IsZero() && s.started.Sub(s.Canaries.RevokedAt) < listAge
+}
+
+func (s *sight) ago() string {
+	age := s.started.Sub(s.Canaries.RevokedAt).Round(time.Minute)
+	if age < time.Minute {
+		return "a moment ago"
+	}
+	return strings.TrimSuffix(age.String(), "0s") + " ago"
 }
 
 // wellKnown are parts of the names of public CAs, in lower case.
