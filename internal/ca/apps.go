@@ -58,6 +58,9 @@ func (c *CA) createApp(ctx context.Context, p Principal, req NewApp, act Act) (_
 	if app.ID == "" {
 		app.ID = "app-" + strings.ToLower(rand.Text()[:10])
 	}
+	if app.ID == CanaryApp {
+		return App{}, false, refuse(KindInvalid, "/id", "The ID %s stands for the certificates of the door check: choose another.", CanaryApp)
+	}
 	if app.Name == "" {
 		app.Name = app.ID
 	}

@@ -52,6 +52,9 @@ type Config struct {
 	// count is an *Error. nil: machines need tokens.
 	Recognize func(chain []*x509.Certificate, now time.Time) (Identity, error)
 
+	// Checks say how developers' doors are looked at.
+	Checks CheckRules
+
 	// KeyMakers bounds the RSA keys that are made at once, so that a burst of RSA-4096 (0.7 s of one core each) cannot starve the rest.
 	// Zero means half of the processors, at least one.
 	KeyMakers int
@@ -84,6 +87,9 @@ type CA struct {
 	schedule   CRLSchedule
 	lists      map[string]*list // by the name of the authority, like responders
 	responders map[string]*responder
+	checks     CheckRules
+	checking   *checking
+	aviary     aviary
 	watched    atomic.Pointer[[]RevocationReport]
 	figures    keptFigures
 	probes     chan struct{} // bounds what is asked of strangers' servers at once
@@ -104,6 +110,8 @@ func New(cfg Config) (*CA, error) {
 		lists:      make(map[string]*list),
 		responders: make(map[string]*responder),
 		rules:      cfg.Domains.withDefaults(),
+		checks:     cfg.Checks.withDefaults(),
+		aviary:     aviary{kept: make(map[string]canary)},
 		identify:   cfg.Identify,
 		recognize:  cfg.Recognize,
 		probes:     make(chan struct{}, 64),
@@ -111,6 +119,7 @@ func New(cfg Config) (*CA, error) {
 		now:        cfg.Now,
 		log:        cmp.Or(cfg.Log, slog.Default()),
 	}
+	c.checking = newChecking(c.checks.Concurrency)
 	if c.now == nil {
 		c.now = time.Now
 	}

@@ -55,6 +55,10 @@ func (c *CA) MayHave(ctx context.Context, p Principal, app string, n pki.Name) e
 	if err != nil {
 		return err
 	}
+	return c.mayHave(ctx, now, whose, n)
+}
+
+func (c *CA) mayHave(ctx context.Context, now time.Time, whose *App, n pki.Name) error {
 	if err := c.names.check(n); err != nil {
 		return &Error{Kind: KindRejectedName, Detail: sentence(err), Err: err}
 	}
@@ -64,7 +68,7 @@ func (c *CA) MayHave(ctx context.Context, p Principal, app string, n pki.Name) e
 	case !whose.Policy.asksForProof():
 		return notListed(n, whose, "")
 	}
-	_, err = c.checkClaims(ctx, now, whose, control{[]pki.Name{n}, []string{""}})
+	_, err := c.checkClaims(ctx, now, whose, control{[]pki.Name{n}, []string{""}})
 	return err
 }
 

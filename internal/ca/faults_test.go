@@ -27,6 +27,7 @@ func TestStoreFails(t *testing.T) {
 			r.Quotas = ca.Quotas{CertificatesPerWeek: 10_000, ProofsPerHour: 10_000}
 			r.Prove = func(context.Context, ca.Method, pki.Name, string, string) error { return nil }
 		})
+		f.checks.Look = (&doors{}).Look
 		for _, method := range storetest.Methods() {
 			for _, how := range []storetest.Fault{storetest.DidNotHappen, storetest.DidHappen} {
 				t.Run(method+" fails "+how.String(), func(t *testing.T) {
@@ -121,6 +122,7 @@ func (f *fixture) live() told {
 		}
 	}
 	result.revoked = append(result.revoked, f.liveRevoking(note)...)
+	f.liveChecking(note)
 	// A server on its way: the list is due, and then it must have dropped what has ended.
 	for _, pause := range []time.Duration{2 * time.Second, 25 * time.Hour, 2 * time.Hour, 2 * time.Hour} {
 		note(f.PublishCRLs(ctx))
@@ -139,6 +141,28 @@ func (f *fixture) live() told {
 	note(f.Sweep(ctx))
 	note(f.RemoveDomain(ctx, developer, "www.example.com", ""))
 	return result
+}
+
+// liveChecking has an endpoint tested. What a fault has left half done is done by whoever comes next.
+func (f *fixture) liveChecking(note func(error) bool) {
+	f.t.Helper()
+	ctx := f.t.Context()
+	k, _, err := f.RunCheck(ctx, operator, ca.NewCheck{URL: "https://www.example.com/"})
+	note(err)
+	note(f.RunDueChecks(ctx))
+	if err == nil {
+		_, err = f.Check(ctx, operator, k.ID)
+		note(err)
+	}
+	_, err = f.ListChecks(ctx, auditor, ca.CheckQuery{})
+	note(err)
+	f.clock.advance(2 * time.Minute)
+	note(f.RunDueChecks(ctx))
+	all, err := f.store.ListChecks(ctx, ca.CheckQuery{Limit: 1000, State: ca.CheckRunning})
+	require.NoError(f.t, err)
+	for _, left := range all {
+		require.True(f.t, left.DueAt.After(f.clock.Now()), "none is lost")
+	}
 }
 
 // liveRevoking holds, releases and revokes certificates for keys that were brought, and asks for one of the keys again. It returns what was revoked.
@@ -203,6 +227,9 @@ func (f *fixture) requireInvariants(told told) {
 		action := ca.ActIssueServer
 		if c.Usage == ca.UsageOCSPSigning {
 			action = ca.ActIssueResponder
+		}
+		if c.Profile == issuer.CanaryProfile {
+			action = ca.ActIssueCanary
 		}
 		require.True(f.t, done[action][c.Serial.String()], "no row without its event")
 		object := c.Serial.String()

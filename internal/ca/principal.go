@@ -102,32 +102,37 @@ const (
 	ActRegister      Action = "acme.register"
 	ActChangeAccount Action = "acme.change-account"
 
+	ActCheck     Action = "check.run"
+	ActReadCheck Action = "check.read"
+
 	// What the CA does by itself.
 	ActRecheckDomain  Action = "domain.recheck"
 	ActSuspendDomain  Action = "domain.suspend"
 	ActPublishCRL     Action = "crl.publish"
 	ActIssueResponder Action = "certificate.issue-ocsp"
+	ActIssueCanary    Action = "certificate.issue-canary"
+	ActFinishCheck    Action = "check.finish"
 )
 
 // permissions is the whole of who may do what. A developer's apply to the objects of their own app alone (authorize sees to that).
 var permissions = map[Role][]Action{
 	RoleDeveloper: {ActIssueServer, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadApp, ActRotateToken,
 		ActAddDomain, ActReadDomain, ActVerifyDomain, ActRemoveDomain, ActResolveDomain, ActRevokeOthers,
-		ActRevokeSearch, ActRegister, ActChangeAccount},
+		ActRevokeSearch, ActRegister, ActChangeAccount, ActCheck, ActReadCheck},
 	RoleAuditor: {ActReadCertificate, ActReadProfiles, ActReadAuthorities, ActReadEvents, ActReadApp, ActListApps, ActReadTokens,
-		ActExamine, ActReadFigures, ActReadDomain, ActRotateToken},
+		ActExamine, ActReadFigures, ActReadDomain, ActRotateToken, ActReadCheck},
 	RoleOperator: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken, ActRevokeToken, ActRotateToken, ActExamine, ActReadFigures,
 		ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
-		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL},
+		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActCheck, ActReadCheck},
 	RoleAdmin: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActCreateAuthority, ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken,
 		ActRevokeToken, ActRotateToken, ActExamine, ActReadFigures, ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
-		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActMoveKey},
+		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActMoveKey, ActCheck, ActReadCheck},
 	roleKeyHolder: {ActRevokeByKey},
-	roleProgram:   {ActPublishCRL, ActIssueResponder},
+	roleProgram:   {ActPublishCRL, ActIssueResponder, ActIssueCanary, ActRevoke},
 }
 
 // Scopes are the actions that a token is good for, separated by spaces; empty: all of its role's.

@@ -19,6 +19,7 @@ type Quotas struct {
 	CertificatesPerNameWeek int // of an app, for each name
 	OpenClaims              int // domains of an app that are neither proven nor rejected
 	ProofsPerHour           int // looks at proofs that an app may ask for
+	ChecksPerHour           int // checks of endpoints that an app may ask for
 }
 
 // Quota is one bound: Most within Per.
@@ -51,6 +52,13 @@ func (q Quotas) forProof(app string) []Quota {
 		return nil
 	}
 	return []Quota{{"proofs " + app, q.ProofsPerHour, time.Hour, "attempts of the app " + app + " to prove a name"}}
+}
+
+func (q Quotas) forCheck(app string) []Quota {
+	if q.ChecksPerHour == 0 || app == "" {
+		return nil
+	}
+	return []Quota{{"checks " + app, q.ChecksPerHour, time.Hour, "checks of the app " + app}}
 }
 
 // take counts one against each of the quotas, or refuses and counts none.

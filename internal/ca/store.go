@@ -25,6 +25,7 @@ type Store interface {
 	Tokens
 	Authorities
 	Events
+	Checks
 
 	// Ping tells whether the database answers.
 	Ping(ctx context.Context) error

@@ -143,6 +143,12 @@ func TestPlansSQLite(t *testing.T) {
 		require.Len(t, steps, 1, "%+v", q)
 		require.Contains(t, steps[0]+" ", " "+strings.Replace(index, "domains_pkey", "sqlite_autoindex_domains_1", 1)+" ", "%+v", q)
 	})
+	eachCheckQuery(func(q ca.CheckQuery, index string) {
+		condition, args := checkStatement(db, q)
+		steps := explain(t, "SELECT * FROM checks"+condition, args)
+		require.Len(t, steps, 1, "%+v", q)
+		require.Contains(t, steps[0]+" ", " "+strings.Replace(index, "checks_pkey", "sqlite_autoindex_checks_1", 1)+" ", "%+v", q)
+	})
 }
 
 // eachCount is every count, of four days.
@@ -167,6 +173,18 @@ func eachEventQuery(test func(q ca.EventQuery, index string)) {
 			"events_action": {Action: "certificate.issue"}, "events_outcome": {Outcome: ca.OutcomeRefused},
 		} {
 			q.Before, q.Limit = at, 50
+			test(q, index)
+		}
+	}
+}
+
+func eachCheckQuery(test func(q ca.CheckQuery, index string)) {
+	for _, beyond := range []string{"", "chk_15000"} {
+		for index, q := range map[string]ca.CheckQuery{
+			"checks_pkey": {}, "checks_app": {App: "app-1"}, "checks_url": {URL: "https://h5.example.com/"},
+			"checks_app_url": {URL: "https://h5.example.com/", App: "app-5"},
+		} {
+			q.Beyond, q.Limit = beyond, 50
 			test(q, index)
 		}
 	}
@@ -226,6 +244,10 @@ func TestPlansPostgres(t *testing.T) {
 	eachDomainQuery(func(q ca.DomainQuery, index string) {
 		condition, args := domainStatement(db, q)
 		require.Equal(t, []string{index}, explain(t, "SELECT * FROM domains"+condition, args), "%+v", q)
+	})
+	eachCheckQuery(func(q ca.CheckQuery, index string) {
+		condition, args := checkStatement(db, q)
+		require.Equal(t, []string{index}, explain(t, "SELECT * FROM checks"+condition, args), "%+v", q)
 	})
 }
 
@@ -318,6 +340,8 @@ func populate(t *testing.T, db *postgres, n int) {
 		`INSERT INTO apps SELECT 'app-' || i, 'n', 'open', '', FALSE, now(), 1 FROM generate_series(0, 9) i`,
 		`INSERT INTO domains SELECT 'com.example.h' || i || '.', 'app-' || i % 10, 'h' || i || '.example.com', CASE i % 2 WHEN 0 THEN 'pending' ELSE 'valid' END,
 			i % 2 = 1, NULL, FALSE, '', '', NULL, '', FALSE, NULL, NULL, NULL, NULL, '', NULL, '', NULL, '', '', now(), '', 1 FROM generate_series(1, 20000) i`,
+		`INSERT INTO checks SELECT 'chk_' || lpad(i::text, 5, '0'), 'app-' || i % 10, 'https://h' || i % 10 || '.example.com/', '', FALSE, 'asked', 'ci', now(), 'done',
+			NULL, 1, now(), '', '{}', '', '[]', NULL FROM generate_series(1, 20000) i`,
 		`VACUUM ANALYZE`,
 	} {
 		_, err := db.exec(ctx, statement)

@@ -52,6 +52,7 @@ func Methods() []string {
 		"CreateToken", "TokenByHash", "TouchToken", "ListTokens", "Token", "RotateToken", "RevokeToken",
 		"CreateAuthorities", "ChangeKeyRef", "ListAuthorities",
 		"RecordEvent", "ListEvents", "ForgetClaims",
+		"CreateCheck", "Check", "ListChecks", "DueChecks", "LeaseCheck", "FinishCheck", "ForgetChecks",
 		"Ping",
 	}
 }
@@ -295,4 +296,32 @@ func (f *Faults) ForgetClaims(ctx context.Context, before time.Time) error {
 
 func (f *Faults) Ping(ctx context.Context) error {
 	return f.do("Ping", func() error { return f.store.Ping(ctx) })
+}
+
+func (f *Faults) CreateCheck(ctx context.Context, k ca.Check, act ca.Act) error {
+	return f.do("CreateCheck", func() error { return f.store.CreateCheck(ctx, k, act) })
+}
+
+func (f *Faults) Check(ctx context.Context, id string) (ca.Check, error) {
+	return ask(f, "Check", func() (ca.Check, error) { return f.store.Check(ctx, id) })
+}
+
+func (f *Faults) ListChecks(ctx context.Context, q ca.CheckQuery) ([]ca.Check, error) {
+	return ask(f, "ListChecks", func() ([]ca.Check, error) { return f.store.ListChecks(ctx, q) })
+}
+
+func (f *Faults) DueChecks(ctx context.Context, now time.Time, limit int) ([]ca.Check, error) {
+	return ask(f, "DueChecks", func() ([]ca.Check, error) { return f.store.DueChecks(ctx, now, limit) })
+}
+
+func (f *Faults) LeaseCheck(ctx context.Context, k ca.Check, until time.Time) error {
+	return f.do("LeaseCheck", func() error { return f.store.LeaseCheck(ctx, k, until) })
+}
+
+func (f *Faults) FinishCheck(ctx context.Context, k ca.Check, act ca.Act) error {
+	return f.do("FinishCheck", func() error { return f.store.FinishCheck(ctx, k, act) })
+}
+
+func (f *Faults) ForgetChecks(ctx context.Context, before time.Time) error {
+	return f.do("ForgetChecks", func() error { return f.store.ForgetChecks(ctx, before) })
 }

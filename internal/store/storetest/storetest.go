@@ -45,6 +45,7 @@ func Run(t *testing.T, fresh func(t testing.TB) Database) {
 		{"races", raceTests},
 		{"callers", callerTests},
 		{"acme", acmeTests},
+		{"checks", checkTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for name, test := range group.tests {
