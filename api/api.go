@@ -72,6 +72,10 @@ func (d *door) routes() []route {
 		{post, "/v1/domains/{name}/resolve", d.private(d.resolveDomain)},
 		{post, "/v1/domains/{name}/revoke-others", d.private(d.revokeOthers)},
 
+		{post, "/v1/checks", d.private(d.runCheck)},
+		{get, "/v1/checks", d.private(d.listChecks, "app", "endpoint", "state", "limit", "cursor")},
+		{get, "/v1/checks/{id}", d.private(d.readCheck)},
+
 		{post, "/v1/apps", d.private(d.createApp)},
 		{get, "/v1/apps", d.private(d.listApps, "limit", "cursor")},
 		{get, "/v1/apps/{id}", d.private(d.readApp)},

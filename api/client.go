@@ -165,6 +165,25 @@ func (c *Client) RevokeOthers(ctx context.Context, name string) ([]CertificateSu
 	return page.Items, err
 }
 
+// RunCheck has an endpoint tested from outside, and waits for the end as long as the server does: its State tells whether it has come.
+func (c *Client) RunCheck(ctx context.Context, req CheckRequest) (*Check, error) {
+	var k Check
+	err := c.create(ctx, "/v1/checks", req.IdempotencyKey, req, &k)
+	return &k, err
+}
+
+// Check reads a check, its report included.
+func (c *Client) Check(ctx context.Context, id string) (*Check, error) {
+	var k Check
+	err := c.read(ctx, "/v1/checks/"+url.PathEscape(id), nil, &k)
+	return &k, err
+}
+
+// Checks is a page of the checks that the filter selects, newest first, without their reports.
+func (c *Client) Checks(ctx context.Context, f Filter) (*Page[Check], error) {
+	return list[Check](ctx, c, "/v1/checks", f)
+}
+
 // CreateApp makes an app.
 func (c *Client) CreateApp(ctx context.Context, req AppRequest) (*App, error) {
 	var app App

@@ -187,7 +187,7 @@ func TestExamples(t *testing.T) {
 			sent++
 		}
 	}
-	require.Equal(t, 17, sent)
+	require.Equal(t, 18, sent)
 }
 
 func TestPublicPages(t *testing.T) {

@@ -52,6 +52,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"POST /v1/domains/{name}/transfer":       {`{"to":"other"}`, [7]int{401, 401, 403, 403, 403, 200, 200}},
 		"POST /v1/domains/{name}/resolve":        {`{"to":"demo"}`, [7]int{401, 401, 403, 200, 403, 200, 200}},
 		"POST /v1/domains/{name}/revoke-others":  {"", [7]int{401, 401, 404, 200, 403, 200, 200}},
+		"POST /v1/checks":                        {`{"url":"https://www.example.com/","app":"demo"}`, [7]int{401, 401, 404, 201, 403, 201, 201}},
+		"GET /v1/checks":                         {"", [7]int{401, 401, 200, 200, 200, 200, 200}},
+		"GET /v1/checks/{id}":                    {"", [7]int{401, 401, 404, 200, 200, 200, 200}},
 		"POST /v1/apps":                          {`{"name":"new"}`, [7]int{401, 401, 403, 403, 403, 201, 201}},
 		"GET /v1/apps":                           {"", [7]int{401, 401, 403, 403, 200, 200, 200}},
 		"GET /v1/apps/{id}":                      {"", [7]int{401, 401, 404, 200, 200, 200, 200}},
@@ -112,6 +115,11 @@ func (w *world) fill(path string) string {
 		token, err := w.as("operator").CreateAppToken(w.t.Context(), "demo", api.AppTokenRequest{Name: "short-lived"})
 		require.NoError(w.t, err)
 		path = strings.Replace(path, "{id}", token.ID, 1)
+	}
+	if strings.HasPrefix(path, "/v1/checks/{id}") {
+		k, err := w.as("developer").RunCheck(w.t.Context(), api.CheckRequest{URL: "https://www.example.com/"})
+		require.NoError(w.t, err)
+		path = strings.Replace(path, "{id}", k.ID, 1)
 	}
 	if strings.Contains(path, "{name}") {
 		rival := strings.HasSuffix(path, "/resolve")

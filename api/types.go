@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 )
@@ -347,3 +348,49 @@ func (p *Problem) Error() string {
 
 // Kind is the last part of the type, such as "rejected-name".
 func (p *Problem) Kind() string { return p.Type[strings.LastIndexByte(p.Type, '/')+1:] }
+
+// CheckRequest has an endpoint tested from outside.
+type CheckRequest struct {
+	URL      string `json:"url,omitempty" max:"1000"`   // https://HOST[:PORT][/PATH]
+	Address  string `json:"address,omitempty" max:"64"` // to go to instead of those that the name has
+	Callback bool   `json:"callback,omitempty"`         // post a harmless callback, too
+	App      string `json:"app,omitempty" max:"64"`     // whose history it stands in
+
+	IdempotencyKey string `json:"-"`
+}
+
+// Check is one test of an endpoint.
+type Check struct {
+	ID         string          `json:"id"`
+	App        string          `json:"app,omitempty"` // empty: an operator's
+	URL        string          `json:"url"`           // in normal form
+	Address    string          `json:"address,omitempty"`
+	Callback   bool            `json:"callback"`
+	State      string          `json:"state"` // "running", "done", "failed"
+	Cause      string          `json:"cause"` // "asked", "scheduled", "issued", "expiring"
+	AskedBy    string          `json:"asked_by"`
+	CreatedAt  time.Time       `json:"created_at"`
+	FinishedAt *time.Time      `json:"finished_at,omitempty"`
+	Summary    string          `json:"summary,omitempty"` // "healthy", "locked_out", "open", "wrong_way", "undecided", "faulty"
+	Failure    string          `json:"failure,omitempty"` // why there is no report
+	Findings   []CheckFinding  `json:"findings"`
+	Since      string          `json:"since,omitempty"` // the check that Changes compare with
+	Changes    []CheckChange   `json:"changes"`
+	Report     json.RawMessage `json:"report,omitempty"` // everything that was seen; lists leave it out
+}
+
+// CheckFinding is one thing that was found.
+type CheckFinding struct {
+	Code     string `json:"code"`
+	Severity string `json:"severity"` // "fault", "warning", "note"
+	Title    string `json:"title"`
+}
+
+// CheckChange is one difference from the check before.
+type CheckChange struct {
+	What   string `json:"what"`
+	Before string `json:"before,omitempty"`
+	After  string `json:"after,omitempty"`
+	Worse  bool   `json:"worse"`
+	Text   string `json:"text"`
+}

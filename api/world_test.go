@@ -56,6 +56,7 @@ type world struct {
 	keys     map[string]crypto.Signer // of the authorities, by name
 	url      string
 	base     http.RoundTripper
+	doors    doors
 	security map[string]string // the tokens, by their holders: "developer", "stranger" (of another app), "auditor", "operator", "admin"
 
 	mu  sync.Mutex
@@ -100,6 +101,13 @@ func newWorld(t testing.TB, change ...func(*worldOptions)) *world {
 	t.Cleanup(server.Close)
 	w.url, w.base = server.URL, server.Client().Transport
 	w.people()
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { w.ca.KeepChecks(ctx) })
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
 	return w
 }
 
@@ -120,7 +128,7 @@ func (w *world) makeCA(o worldOptions) {
 		return w.keys[strings.TrimPrefix(ref, "memory:")], nil
 	})
 	require.NoError(w.t, err)
-	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Names: o.names, Domains: o.rules, Now: w.clock})
+	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Names: o.names, Domains: o.rules, Checks: ca.CheckRules{Look: w.doors.look}, Now: w.clock})
 	require.NoError(w.t, err)
 }
 

@@ -156,8 +156,10 @@ func (d dataFolder) server(ctx context.Context, o devOptions, hierarchyGiven boo
 	if o.acmeEAB == eabRequired {
 		accounts.OpenApp = ""
 	}
+	doors := proof.Egress // a server to try is on this machine
+	doors.Allow = append(slices.Clone(doors.Allow), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	return NewServer(ctx, ServerConfig{
-		ACME: accounts, Proof: proof, Database: database, HTTPS: o.https, HTTP: o.http, BaseURL: "http://" + o.http, OpenKey: k.open,
+		ACME: accounts, Proof: proof, Doors: doors, Database: database, HTTPS: o.https, HTTP: o.http, BaseURL: "http://" + o.http, OpenKey: k.open,
 		OwnNames: names, ClientName: clientName, Grace: 10 * time.Second, Log: log,
 		// One machine, and one person on it: limits would only be in the way of trying how fast it is.
 		Limits: web.Limits{Address: web.Rate{PerSecond: -1}, Token: web.Rate{PerSecond: -1}},

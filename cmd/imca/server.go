@@ -17,6 +17,7 @@ import (
 	"github.com/imca-project/imca/internal/acme"
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/config"
+	"github.com/imca-project/imca/internal/egress"
 	"github.com/imca-project/imca/internal/issuer"
 	"github.com/imca-project/imca/internal/pki"
 	"github.com/imca-project/imca/internal/store"
@@ -36,6 +37,7 @@ type ServerConfig struct {
 	Profiles []issuer.Profile                        // nil means issuer.DefaultProfiles
 	Names    ca.NamePolicy
 	Proof    ProofConfig
+	Doors    egress.Config   // the way to the endpoints that are checked; its ports follow from each
 	OIDC     config.OIDC     // of operators; zero: none
 	Machines config.Machines // of operators; zero: none
 	CRLs     ca.CRLSchedule
@@ -145,7 +147,9 @@ func (s *Server) load(ctx context.Context) error {
 	}
 	s.machines = machines.pool
 	s.ca, err = ca.New(ca.Config{
-		Store: s.store, Issuers: issuers, Names: s.cfg.Names, Domains: rules, Identify: identify, Recognize: machines.recognizer(), CRLs: s.cfg.CRLs, Observe: s.metrics.Issuance, Now: s.cfg.Now, Log: s.cfg.Log,
+		Store: s.store, Issuers: issuers, Names: s.cfg.Names, Domains: rules, Identify: identify, Recognize: machines.recognizer(), CRLs: s.cfg.CRLs,
+		Checks:  ca.CheckRules{Look: lookout{s.cfg.Doors, issuers, s.cfg.Now}.look, ClientName: s.cfg.ClientName, Observe: s.metrics.Check},
+		Observe: s.metrics.Issuance, Now: s.cfg.Now, Log: s.cfg.Log,
 	})
 	if err != nil {
 		return err
@@ -191,6 +195,7 @@ func (s *Server) Start() error {
 	s.background.Go(func() { s.recheck(s.life) })
 	s.background.Go(func() { s.ca.KeepRevocation(s.life) })
 	s.background.Go(func() { s.watch(s.life) })
+	s.background.Go(func() { s.ca.KeepChecks(s.life) })
 	return nil
 }
 

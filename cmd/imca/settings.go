@@ -106,7 +106,7 @@ func (s *settings) readDomains(faults *config.Faults) {
 			SuspendAfter: time.Duration(d.SuspendDays) * day, ParentCovers: d.ParentCovers, Brands: d.Brands,
 			Quotas: ca.Quotas{
 				CertificatesPerWeek: *d.CertificatesPerWeek, CertificatesPerNameWeek: *d.CertificatesPerNameWeek,
-				OpenClaims: d.OpenClaims, ProofsPerHour: d.ProofsPerHour,
+				OpenClaims: d.OpenClaims, ProofsPerHour: d.ProofsPerHour, ChecksPerHour: d.ChecksPerHour,
 			},
 		},
 		Egress:  egress.Config{Allow: parseRanges(d.Allow), Resolver: d.Resolver},

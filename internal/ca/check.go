@@ -105,6 +105,9 @@ const (
 	CheckFailed  CheckState = "failed" // there is no report, and Failure says why
 )
 
+// CheckStates lists every state.
+func CheckStates() []CheckState { return []CheckState{CheckRunning, CheckDone, CheckFailed} }
+
 // CheckCause is why a check was made.
 type CheckCause string
 

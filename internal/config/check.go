@@ -208,6 +208,7 @@ func (d *Domains) check(f *Faults) {
 		{"proof_days", d.ProofDays, 1, 397}, {"suspend_days", d.SuspendDays, 1, 397}, {"timeout_seconds", d.TimeoutSeconds, 1, 25},
 		{"certificates_per_week", *d.CertificatesPerWeek, 0, 1_000_000}, {"certificates_per_name_week", *d.CertificatesPerNameWeek, 0, 1_000_000},
 		{"open_claims", d.OpenClaims, 1, 10_000}, {"proofs_per_hour", d.ProofsPerHour, 1, 1_000_000},
+		{"checks_per_hour", d.ChecksPerHour, 1, 1_000_000},
 	} {
 		if b.value < b.least || b.value > b.most {
 			f.Add("domains."+b.name, "%d is out of bounds: give %d to %d.", b.value, b.least, b.most)

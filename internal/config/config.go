@@ -192,6 +192,8 @@ type Domains struct {
 
 	// ProofsPerHour is how often one app may have proofs looked at in an hour.
 	ProofsPerHour int `yaml:"proofs_per_hour"`
+	// ChecksPerHour is how often one app may have endpoints checked in an hour.
+	ChecksPerHour int `yaml:"checks_per_hour"`
 }
 
 // OIDC is an identity provider (OpenID Connect) whose tokens operators may send instead of the service's own. Without `issuer`
@@ -298,6 +300,7 @@ func (c *Config) fill() {
 	setting(&c.Domains.TimeoutSeconds, 20)
 	setting(&c.Domains.OpenClaims, 100)
 	setting(&c.Domains.ProofsPerHour, 300)
+	setting(&c.Domains.ChecksPerHour, 60)
 	number(&c.Domains.CertificatesPerWeek, 1000)
 	number(&c.Domains.CertificatesPerNameWeek, 50)
 	setting(&c.Limits.TokenPerSecond, 100)

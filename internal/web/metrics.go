@@ -24,6 +24,7 @@ type Metrics struct {
 	issuances *prometheus.CounterVec
 	issuing   *prometheus.HistogramVec
 	proofs    *prometheus.CounterVec
+	checks    *prometheus.CounterVec
 }
 
 // NewMetrics returns metrics with a registry of their own, to which others may add. now tells the time; nil means time.Now.
@@ -52,7 +53,10 @@ func NewMetrics(now func() time.Time) *Metrics {
 	m.proofs = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "imca_domain_proofs_total", Help: "Looks at proofs of names, by method and result: proven, failed; and names that were suspended.",
 	}, []string{"method", "result"})
-	m.registry.MustRegister(m.requests, m.durations, m.issuances, m.issuing, m.proofs,
+	m.checks = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "imca_checks_total", Help: "Checks of endpoints that have ended, by cause and summary: healthy, locked_out, open, wrong_way, undecided, faulty; or failed.",
+	}, []string{"cause", "summary"})
+	m.registry.MustRegister(m.requests, m.durations, m.issuances, m.issuing, m.proofs, m.checks,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -80,6 +84,14 @@ func (m *Metrics) request(method, route string, status int, took time.Duration) 
 // Proof counts a look at the proof of a name. It fits ca.DomainRules.Observe.
 func (m *Metrics) Proof(method ca.Method, result ca.ProofResult) {
 	m.proofs.WithLabelValues(string(method), string(result)).Inc()
+}
+
+// Check counts a check of an endpoint. It fits ca.CheckRules.Observe.
+func (m *Metrics) Check(cause ca.CheckCause, summary string) {
+	if summary == "" {
+		summary = "failed"
+	}
+	m.checks.WithLabelValues(string(cause), summary).Inc()
 }
 
 // Issuance counts an issuance that begins; what it returns is called at its end. It fits ca.Config.Observe.

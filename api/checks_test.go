@@ -1,0 +1,151 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imca-project/imca/api"
+	"github.com/imca-project/imca/internal/ca"
+)
+
+// doors are looked at in a test: they are healthy, unless the test says otherwise.
+type doors struct {
+	mu sync.Mutex
+	at func(ca.Visit) (ca.Sight, error)
+}
+
+func (d *doors) say(at func(ca.Visit) (ca.Sight, error)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.at = at
+}
+
+func (d *doors) look(_ context.Context, v ca.Visit) (ca.Sight, error) {
+	d.mu.Lock()
+	at := d.at
+	d.mu.Unlock()
+	if at != nil {
+		return at(v)
+	}
+	return sightOf(v, "healthy"), nil
+}
+
+func sightOf(v ca.Visit, summary string) ca.Sight {
+	yes := map[string]any{"answer": "yes", "reason": "it was so"}
+	report, err := json.Marshal(map[string]any{
+		"url": v.URL, "summary": summary, "admits_platform": yes, "refuses_strangers": yes, "refuses_revoked": yes,
+		"findings": []any{}, "untold": []string{"much"}, "probes": []any{map[string]any{"name": "platform"}},
+	})
+	if err != nil {
+		panic(err)
+	}
+	return ca.Sight{Report: report, Facts: ca.CheckFacts{Summary: summary}}
+}
+
+func TestCheck(t *testing.T) {
+	onEach(t, func(t *testing.T, w *world) {
+		first, err := w.as("developer").RunCheck(t.Context(), api.CheckRequest{URL: "https://WWW.example.com/callback", Callback: true, Address: "192.0.2.7"})
+		require.NoError(t, err)
+		require.Equal(t, "done", first.State)
+		require.Equal(t, "healthy", first.Summary)
+		require.Equal(t, "https://www.example.com/callback", first.URL)
+		require.Equal(t, "demo", first.App)
+		require.Equal(t, "developer", first.AskedBy)
+		require.Contains(t, string(first.Report), `"untold":["much"]`)
+
+		w.doors.say(func(v ca.Visit) (ca.Sight, error) {
+			sight := sightOf(v, "open")
+			sight.Facts.Findings = []ca.CheckFinding{{Code: "not_required", Severity: "fault", Title: "Anybody"}}
+			sight.Changes = []ca.CheckChange{{What: "finding", After: "not_required", Worse: true, Text: "new: Anybody"}}
+			return sight, nil
+		})
+		w.pass(time.Minute)
+		second, err := w.as("developer").RunCheck(t.Context(), api.CheckRequest{URL: "https://www.example.com/callback", Address: "192.0.2.7"})
+		require.NoError(t, err)
+		require.Equal(t, first.ID, second.Since)
+		require.Equal(t, []api.CheckChange{{What: "finding", After: "not_required", Worse: true, Text: "new: Anybody"}}, second.Changes)
+		read, err := w.as("auditor").Check(t.Context(), second.ID)
+		require.NoError(t, err)
+		require.Equal(t, second, read)
+
+		page, err := w.as("developer").Checks(t.Context(), api.Filter{"endpoint": "https://www.example.com/callback", "limit": "1"})
+		require.NoError(t, err)
+		require.Len(t, page.Items, 1)
+		require.Equal(t, second.ID, page.Items[0].ID)
+		require.Empty(t, page.Items[0].Report, "lists are short")
+		page, err = w.as("developer").Checks(t.Context(), api.Filter{"limit": "1", "cursor": page.Next, "state": "done"})
+		require.NoError(t, err)
+		require.Equal(t, first.ID, page.Items[0].ID)
+		page, err = w.as("stranger").Checks(t.Context(), nil)
+		require.NoError(t, err)
+		require.Empty(t, page.Items)
+	})
+}
+
+func TestCheckThatTakesLong(t *testing.T) {
+	w := newWorld(t)
+	open := make(chan struct{})
+	w.doors.say(func(v ca.Visit) (ca.Sight, error) { <-open; return sightOf(v, "locked_out"), nil })
+	body := `{"url":"https://www.example.com/"}`
+	var k api.Check
+	for _, preference := range []string{"respond-async", "wait=0", `foo, WAIT = 0`} {
+		got := w.ask("developer", "POST", "/v1/checks", body, "Prefer", preference)
+		got.read(t, http.StatusAccepted, &k)
+		require.Equal(t, "running", k.State)
+		require.Equal(t, "/v1/checks/"+k.ID, got.Header.Get("Location"))
+		require.Equal(t, "1", got.Header.Get("Retry-After"))
+	}
+	close(open)
+	for k.State == "running" {
+		w.ask("developer", "GET", "/v1/checks/"+k.ID, "").read(t, http.StatusOK, &k)
+	}
+	require.Equal(t, "locked_out", k.Summary)
+	w.ask("developer", "POST", "/v1/checks", body, "Prefer", "wait=99999999999").read(t, http.StatusCreated, &k)
+
+	var again api.Check
+	w.ask("developer", "POST", "/v1/checks", body, "Idempotency-Key", "k").read(t, http.StatusCreated, &k)
+	got := w.ask("developer", "POST", "/v1/checks", body, "Idempotency-Key", "k")
+	got.read(t, http.StatusOK, &again)
+	require.Equal(t, "true", got.Header.Get("Idempotent-Replayed"))
+	require.Equal(t, k, again)
+}
+
+func TestBadChecks(t *testing.T) {
+	w := newWorld(t)
+	for body, want := range map[string]struct {
+		kind    ca.Kind
+		pointer string
+	}{
+		`{}`:                               {ca.KindInvalid, "/url"},
+		`{"url":"http://www.example.com"}`: {ca.KindInvalid, "/url"},
+		`{"url":"https://www.example.com/?secret=1"}`:         {ca.KindInvalid, "/url"},
+		`{"url":"https://127.0.0.1/"}`:                        {ca.KindRejectedName, "/url"},
+		`{"url":"https://www.example.com:25/"}`:               {ca.KindInvalid, "/url"},
+		`{"url":"https://www.example.com/","address":"here"}`: {ca.KindInvalid, "/address"},
+		`{"url":"https://www.example.com/","callback":"yes"}`: {ca.KindMalformed, "/callback"},
+		`{"url":7}`:                          {ca.KindMalformed, "/url"},
+		`{"uri":"https://www.example.com/"}`: {ca.KindMalformed, "/uri"},
+		`{"url":"https://www.example.com/","app":"other"}`:             {ca.KindNotFound, ""},
+		`{"url":"https://` + strings.Repeat("a", 1000) + `.example/"}`: {ca.KindInvalid, "/url"},
+	} {
+		p := w.ask("developer", "POST", "/v1/checks", body).problem(t, want.kind)
+		if want.pointer != "" {
+			require.Equal(t, want.pointer, p.Errors[0].Pointer, body)
+		}
+	}
+	for _, path := range []string{"/v1/checks/chk_1", "/v1/checks/" + "chk_" + strings.Repeat("0", 32), "/v1/checks/%00"} {
+		got := w.ask("operator", "GET", path, "")
+		require.Contains(t, []int{http.StatusNotFound, http.StatusBadRequest}, got.StatusCode, path)
+	}
+	w.ask("developer", "GET", "/v1/checks?app=other", "").problem(t, ca.KindNotFound)
+	for _, query := range []string{"cursor=chk_1", "state=over", "endpoint=www.example.com", "limit=0", "url=x"} {
+		w.ask("operator", "GET", "/v1/checks?"+query, "").problem(t, ca.KindInvalid)
+	}
+}

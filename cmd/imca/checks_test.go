@@ -1,0 +1,124 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/imca-project/imca/api"
+	"github.com/imca-project/imca/internal/doorcheck"
+	"github.com/imca-project/imca/internal/issuer"
+	"github.com/imca-project/imca/internal/judge"
+)
+
+// TestCheckThroughTheServer has a real Apache checked by 'imca dev' with the CA's canaries: as it was handed out, and then loosened.
+func TestCheckThroughTheServer(t *testing.T) {
+	judge.Need(t, "apache2")
+	folder := dataFolder(filepath.Join(t.TempDir(), "data"))
+	d := startDev(t, string(folder), "sqlite:"+folder.path("imca.db"))
+	state, err := folder.state()
+	require.NoError(t, err)
+	mine := filepath.Join(t.TempDir(), "mine")
+	judge.Run(t, "imca", "issue", "www.example.com", "--out", mine, "--url", d.url, "--ca", folder.path(state.CA), "--token-file", folder.path(demoToken))
+	require.NoError(t, os.Chmod(filepath.Dir(filepath.Dir(mine)), 0o711)) // so that Apache's workers can walk through
+
+	port := strconv.Itoa(judge.FreePort(t))
+	conf := filepath.Join(mine, "apache", "www.example.com.conf")
+	listenOn(t, conf, port)
+	server := judge.Apache(t, judge.Site{
+		Config: "Listen " + port + "\nDefine IMCA_DIR " + mine + "\nInclude " + conf + "\n", Addrs: []string{"127.0.0.1:" + port},
+	})
+	check := func() (api.Check, doorcheck.Report) {
+		var k api.Check
+		var report doorcheck.Report
+		body := `{"url":"https://www.example.com:` + port + `/callback","address":"127.0.0.1","callback":true}`
+		require.NoError(t, d.ask(demoToken, "POST", "/v1/checks", body, http.StatusCreated, &k))
+		require.NoError(t, json.Unmarshal(k.Report, &report))
+		return k, report
+	}
+	imca := func(args ...string) (string, int) {
+		output, err := judge.RunErr(t, "imca", append(args, "--url", d.url, "--ca", folder.path(state.CA), "--token-file", folder.path(demoToken))...)
+		var ended *exec.ExitError
+		if errors.As(err, &ended) {
+			return output, ended.ExitCode()
+		}
+		require.NoError(t, err)
+		return output, 0
+	}
+	endpoint := "https://www.example.com:" + port + "/callback"
+
+	healthy, report := check()
+	require.Equal(t, "healthy", healthy.Summary, doorcheck.Render(&report, doorcheck.Style{Verbose: true}))
+	require.Less(t, report.TookMS, int64(2000))
+	require.Equal(t, doorcheck.Yes, report.RefusesStrangers.Answer)
+	require.Equal(t, doorcheck.Unknown, report.RefusesRevoked.Answer, "no list is loaded; but it was revoked a moment ago")
+	shown := map[doorcheck.Role]doorcheck.Outcome{}
+	for _, p := range report.Probes {
+		if _, first := shown[p.Certificate]; !first {
+			shown[p.Certificate] = p.Outcome
+		}
+	}
+	for _, role := range []doorcheck.Role{doorcheck.AsDeveloper, doorcheck.AsExpired, doorcheck.AsStranger, doorcheck.AsNobody} {
+		require.Equal(t, doorcheck.Refused, shown[role], role)
+	}
+	require.Equal(t, doorcheck.Admitted, shown[doorcheck.AsPlatform])
+	require.Equal(t, doorcheck.Admitted, shown[doorcheck.AsRevoked])
+
+	var canaries api.Page[api.CertificateSummary]
+	require.NoError(t, d.ask(operatorToken, "GET", "/v1/certificates?profile="+issuer.CanaryProfile, "", http.StatusOK, &canaries))
+	require.Len(t, canaries.Items, 4)
+	require.NoError(t, d.ask(demoToken, "GET", "/v1/certificates?profile="+issuer.CanaryProfile, "", http.StatusOK, &canaries))
+	require.Empty(t, canaries.Items)
+
+	output, code := imca("check", endpoint, "--address", "127.0.0.1", "--callback")
+	require.Equal(t, 0, code, output)
+	require.Contains(t, output, "refuses strangers    yes")
+	require.Contains(t, output, "Nothing has changed since "+healthy.ID)
+	said := regexp.MustCompile("imca check (chk_[0-9a-f]+)").FindStringSubmatch(output)
+	require.NotNil(t, said, output)
+	healthy.ID = said[1]
+	again, code := imca("check", healthy.ID)
+	require.Equal(t, 0, code)
+	require.Contains(t, again, endpoint)
+
+	text, err := os.ReadFile(conf)
+	require.NoError(t, err)
+	loose := strings.Replace(string(text), "SSLVerifyClient require", "SSLVerifyClient optional", 1)
+	require.NotEqual(t, string(text), loose)
+	loose = strings.Replace(loose, "        Require expr", "        Require all granted\n        #Require expr", 1)
+	require.NoError(t, os.WriteFile(conf, []byte(loose), 0o600))
+	server.Reload(t)
+	opened, report := check()
+	require.Equal(t, "open", opened.Summary, doorcheck.Render(&report, doorcheck.Style{Verbose: true}))
+	require.Equal(t, healthy.ID, opened.Since)
+	require.NotNil(t, report.Finding("not_required"))
+	worse := false
+	for _, c := range opened.Changes {
+		worse = worse || c.What == "refuses_strangers" && c.Worse
+	}
+	require.True(t, worse, opened.Changes)
+	output, code = imca("check", endpoint, "--address", "127.0.0.1")
+	require.Equal(t, (&doorcheck.Report{Summary: doorcheck.Open}).ExitCode(), code, output)
+	output, code = imca("check", "--list", endpoint)
+	require.Equal(t, 0, code)
+	require.Equal(t, 2, strings.Count(output, "healthy"), output)
+	require.Equal(t, 2, strings.Count(output, " open "), output)
+	output, code = imca("check", "--list", "--json")
+	require.Equal(t, 0, code)
+	require.Contains(t, output, opened.ID)
+	_, code = imca("check")
+	require.Equal(t, exitUsage, code)
+	_, code = imca("check", "https://www.example.com/?q")
+	require.Equal(t, exitRefused, code)
+	_, code = imca("check", "chk_nothing")
+	require.Equal(t, exitRefused, code)
+}
