@@ -10,6 +10,7 @@ package api
 import (
 	"net/http"
 
+	"github.com/imca-project/imca/internal/acmelines"
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/pki"
 	"github.com/imca-project/imca/internal/web"
@@ -23,6 +24,9 @@ type Config struct {
 	// ClientName is the name in the platform's client certificate, which the handed-out configurations admit alone. Zero means
 	// callback.platform.internal.
 	ClientName pki.Name
+
+	// ACME is the server as ACME clients reach it. Without a Directory: /acme/directory where each client says that it went.
+	ACME acmelines.Server
 }
 
 type door struct {
@@ -30,11 +34,12 @@ type door struct {
 	frame     *web.Frame
 	authority map[string]authority // by name
 	platform  platform
+	acme      acmelines.Server
 }
 
 // New returns the door.
 func New(cfg Config) http.Handler {
-	d := &door{ca: cfg.CA, frame: cfg.Frame, authority: authorities(cfg.CA), platform: findPlatform(cfg.CA, cfg.ClientName)}
+	d := &door{ca: cfg.CA, frame: cfg.Frame, authority: authorities(cfg.CA), platform: findPlatform(cfg.CA, cfg.ClientName), acme: cfg.ACME}
 	r := cfg.Frame.Router()
 	for _, route := range d.routes() {
 		r.Method(route.method, route.path, route.handler)

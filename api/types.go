@@ -207,8 +207,9 @@ type RotateRequest struct {
 
 // EABRequest makes a credential for ACME accounts.
 type EABRequest struct {
-	Name          string `json:"name" max:"100"`
-	ExpiresInDays *int   `json:"expires_in_days,omitempty"` // 1 to 3650; nil: it does not end
+	Name          string   `json:"name" max:"100"`
+	ExpiresInDays *int     `json:"expires_in_days,omitempty"`              // 1 to 3650; nil: it does not end
+	Domains       []string `json:"domains,omitempty" max:"255" most:"100"` // those for which Lines are; www.example.com when empty
 }
 
 // EAB is a credential for ACME accounts, as it is shown once.
@@ -219,6 +220,9 @@ type EAB struct {
 	Name      string     `json:"name"`
 	Directory string     `json:"directory"` // the URL where ACME clients begin
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Lines are what to paste into a shell of root, by the name of the client: "certbot".
+	Lines map[string]string `json:"lines"`
 }
 
 // TokenRequest makes a token that acts for no single app.

@@ -5,6 +5,9 @@ import (
 	"net/http"
 
 	"github.com/imca-project/imca/internal/acme"
+	"github.com/imca-project/imca/internal/acmelines"
+	"github.com/imca-project/imca/internal/issuer"
+	"github.com/imca-project/imca/internal/pki"
 )
 
 // ACMEConfig says how ACME accounts come to their apps. The zero value has each bound by a credential.
@@ -23,6 +26,21 @@ func (s *Server) acme() http.Handler {
 		cfg.CAAIdentities = []string{identity}
 	}
 	return acme.New(cfg)
+}
+
+// acmeServer is the server as ACME clients reach it.
+func (s *Server) acmeServer() acmelines.Server {
+	rules := s.cfg.Proof.Rules
+	server := acmelines.Server{HTTPPort: int(rules.HTTPPort), TLSPort: int(rules.TLSPort)}
+	if s.cfg.CertificateFile != "" {
+		return server // it is from elsewhere: whoever wants it trusted has seen to that
+	}
+	for _, i := range s.ca.Issuers() {
+		if _, issues := i.Profile(issuer.ServerProfile); issues {
+			server.Roots = append(server.Roots, pki.EncodeCertificate(i.Root().Raw)...)
+		}
+	}
+	return server
 }
 
 // goOn runs what goes on after its request, until the server ends.

@@ -35,10 +35,11 @@ var rules = []rule{
 	{"internal/validate", []string{"internal/pki", "internal/egress"}, "it says what it saw; what follows from it is a rule of ca"},
 	{"internal/doorcheck", []string{"internal/pki", "internal/egress"}, "it says what it saw; what follows from it is a rule of ca"},
 	{"internal/keep", []string{"internal/pki"}, "it judges files; how they come here is given to it"},
+	{"internal/acmelines", []string{"internal/pki"}, "it writes what it is given"},
 	{"internal/bundle", []string{"internal/pki"}, "it packs what it is given"},
 	{"internal/oidc", []string{"internal/ca"}, "it says who somebody is; what they may do is a rule of ca"},
 	{"internal/web", []string{"internal/ca"}, "it is shared by the doors, so it knows none of them"},
-	{"api", []string{".", "internal/pki", "internal/ca", "internal/bundle", "internal/web"}, "a door knows no other door and no database"},
+	{"api", []string{".", "internal/pki", "internal/ca", "internal/acmelines", "internal/bundle", "internal/web"}, "a door knows no other door and no database"},
 	{"api/apitest", []string{"."}, "the contract judges any door, so it knows none"},
 	{"internal/status", []string{"internal/pki", "internal/ca", "internal/web"}, "a door knows no other door and no database"},
 	{"internal/acme/jws", nil, "signed requests are checked before anything is known about them"},
@@ -48,7 +49,7 @@ var rules = []rule{
 	{"internal/store", []string{"internal/pki", "internal/ca", "internal/acme", "migrations"}, "it fulfils the contracts of ca and acme, and decides nothing"},
 	{"internal/store/storetest", []string{"internal/pki", "internal/issuer", "internal/ca", "internal/acme"}, "the suite judges any store, so it knows none"},
 	{"cmd/imca", []string{
-		".", "migrations", "api", "internal/acme", "internal/bundle", "internal/ca", "internal/config", "internal/console", "internal/doorcheck",
+		".", "migrations", "api", "internal/acme", "internal/acmelines", "internal/bundle", "internal/ca", "internal/config", "internal/console", "internal/doorcheck",
 		"internal/egress", "internal/issuer", "internal/keep", "internal/keys", "internal/oidc", "internal/pki", "internal/status", "internal/store", "internal/validate", "internal/watch", "internal/web",
 	}, "it wires all of them, but for what only tests use"},
 }
