@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,7 +20,7 @@ import (
 )
 
 // acmeWorld is a developer's machine with an ACME client, and the server that it asks: names below shop.test are this machine, and proofs by http-01
-// are looked for at a port of it.
+// and tls-alpn-01 are looked for at ports of it.
 type acmeWorld struct {
 	*testing.T
 	*dev
@@ -29,15 +28,17 @@ type acmeWorld struct {
 	webroot  string // what is shown as /.well-known/acme-challenge
 	root     string // file of the root
 	httpPort int
+	tlsPort  int
+	dns      *judge.Nameserver
 }
 
 func newACMEWorld(t *testing.T, flags ...string) *acmeWorld {
 	t.Helper()
 	dns := judge.Knot(t, map[string]string{"test": "", "shop.test": "* A 127.0.0.1"})
 	folder := filepath.Join(t.TempDir(), "data")
-	w := &acmeWorld{T: t, home: t.TempDir(), webroot: t.TempDir(), httpPort: judge.FreePort(t)}
+	w := &acmeWorld{T: t, home: t.TempDir(), webroot: t.TempDir(), httpPort: judge.FreePort(t), tlsPort: judge.FreePort(t), dns: dns}
 	w.dev = startDev(t, folder, "sqlite:"+filepath.Join(folder, "imca.db"), append([]string{
-		"--domains", "prove", "--resolver", dns.Addr, "--allow-egress", "127.0.0.1", "--http01-port", strconv.Itoa(w.httpPort),
+		"--domains", "prove", "--resolver", dns.Addr, "--allow-egress", "127.0.0.1", "--http01-port", strconv.Itoa(w.httpPort), "--tlsalpn01-port", strconv.Itoa(w.tlsPort),
 	}, flags...)...)
 	state, err := w.folder.state()
 	require.NoError(t, err)
@@ -161,41 +162,4 @@ func TestDehydrated(t *testing.T) {
 	require.NotEqual(t, first.SerialNumber, second.SerialNumber)
 	dehydrated("--revoke", w.path("certs/www.shop.test/cert.pem"))
 	w.requireStatus(second, "revoked")
-}
-
-// TestBindingPasted registers by the lines that 'imca app eab' prints, where an account must be bound: and nothing is to be had without, nor after
-// the credential was revoked.
-func TestBindingPasted(t *testing.T) {
-	judge.Need(t, "certbot", "knotd", "sh", "imca")
-	w := newACMEWorld(t, "--acme-eab", "required")
-	w.serve()
-	certbot := func(args ...string) (string, error) {
-		return w.runErr([]string{"REQUESTS_CA_BUNDLE=" + w.root}, "certbot", append(args, "--non-interactive", "--config-dir", w.path("etc"),
-			"--work-dir", w.path("work"), "--logs-dir", w.path("log"), "--server", w.directory())...)
-	}
-	output, err := certbot("register", "--agree-tos", "--register-unsafely-without-email")
-	require.Error(t, err)
-	require.Contains(t, output, "--eab-kid", "it goes by the directory")
-
-	token, err := filepath.Abs(w.folder.path(operatorToken))
-	require.NoError(t, err)
-	lines := strings.Split(w.run(nil, "imca", "app", "eab", "demo", "--name", "web servers", "--for", "certbot", "--url", w.url, "--ca", w.root, "--token-file", token), "\n")
-	i := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "certbot register") })
-	require.GreaterOrEqual(t, i, 0, lines)
-	register := strings.Fields(lines[i])[1:]
-	output, err = certbot(slices.DeleteFunc(register, func(a string) bool { return a == "--server" || a == w.directory() })...)
-	require.NoError(t, err, output)
-
-	challenges := filepath.Join(w.webroot, "root")
-	require.NoError(t, os.MkdirAll(filepath.Join(challenges, ".well-known"), 0o755))
-	require.NoError(t, os.Symlink(w.webroot, filepath.Join(challenges, ".well-known", "acme-challenge")))
-	issue := []string{"certonly", "--webroot", "--webroot-path", challenges, "--domain", "www.shop.test", "--force-renewal"}
-	output, err = certbot(issue...)
-	require.NoError(t, err, output)
-	w.requireChain(w.path("etc/live/www.shop.test/fullchain.pem"), "www.shop.test")
-
-	kid := register[slices.Index(register, "--eab-kid")+1]
-	w.run(nil, "imca", "token", "revoke", kid, "--url", w.url, "--ca", w.root, "--token-file", token)
-	_, err = certbot(issue...)
-	require.Error(t, err)
 }
