@@ -21,16 +21,18 @@ import (
 // Every method of the store fails, in both ways, in the middle of a CA's life. Whatever the callers were told, the records hold together:
 // then, after the program was opened again, and after it went on.
 func TestStoreFails(t *testing.T) {
-	onEach(t, func(t *testing.T, url string) {
-		f, _ := proving(t, url, ca.PolicyProve, func(r *ca.DomainRules) {
-			r.ProofLife = 90 * time.Minute
-			r.Quotas = ca.Quotas{CertificatesPerWeek: 10_000, ProofsPerHour: 10_000}
-			r.Prove = func(context.Context, ca.Method, pki.Name, string, string) error { return nil }
-		})
-		f.checks.Look = (&doors{}).Look
+	for name, fresh := range databases {
 		for _, method := range storetest.Methods() {
-			for _, how := range []storetest.Fault{storetest.DidNotHappen, storetest.DidHappen} {
-				t.Run(method+" fails "+how.String(), func(t *testing.T) {
+			// Each has a database of its own: to look at everything that is stored is quick while there is little.
+			t.Run(name+"/"+method, func(t *testing.T) {
+				t.Parallel()
+				f, _ := proving(t, fresh(t), ca.PolicyProve, func(r *ca.DomainRules) {
+					r.ProofLife = 90 * time.Minute
+					r.Quotas = ca.Quotas{CertificatesPerWeek: 10_000, ProofsPerHour: 10_000}
+					r.Prove = func(context.Context, ca.Method, pki.Name, string, string) error { return nil }
+				})
+				f.checks.Look = (&doors{}).Look
+				for _, how := range []storetest.Fault{storetest.DidNotHappen, storetest.DidHappen} {
 					faults := storetest.NewFaults(f.store)
 					f.load(faults)
 					faults.Arm(method, how)
@@ -45,10 +47,10 @@ func TestStoreFails(t *testing.T) {
 					require.Len(t, again.issued, 2)
 					f.requireInvariants(again)
 					f.requireCRL(rootName)
-				})
-			}
+				}
+			})
 		}
-	})
+	}
 }
 
 // told is what the callers of a CA were told.
