@@ -38,7 +38,7 @@ func newACMEWorld(t *testing.T, flags ...string) *acmeWorld {
 	folder := filepath.Join(t.TempDir(), "data")
 	w := &acmeWorld{T: t, home: t.TempDir(), webroot: t.TempDir(), httpPort: judge.FreePort(t), tlsPort: judge.FreePort(t), dns: dns}
 	w.dev = startDev(t, folder, "sqlite:"+filepath.Join(folder, "imca.db"), append([]string{
-		"--domains", "prove", "--resolver", dns.Addr, "--allow-egress", "127.0.0.1", "--http01-port", strconv.Itoa(w.httpPort), "--tlsalpn01-port", strconv.Itoa(w.tlsPort),
+		"--domains", "prove", "--resolver", dns.Addr, "--allow-egress", "127.0.0.0/8", "--http01-port", strconv.Itoa(w.httpPort), "--tlsalpn01-port", strconv.Itoa(w.tlsPort),
 	}, flags...)...)
 	state, err := w.folder.state()
 	require.NoError(t, err)

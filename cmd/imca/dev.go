@@ -67,7 +67,7 @@ work with; other commands find them there by themselves.`,
 	flags.Uint16Var(&o.httpPort, "http01-port", 80, "where developers' servers are asked for proofs by http-01")
 	flags.Uint16Var(&o.tlsPort, "tlsalpn01-port", 443, "where they are asked by tls-alpn-01")
 	flags.StringVar(&o.resolver, "resolver", "", "the DNS server to ask, ADDRESS:PORT (default: the system's)")
-	flags.StringArrayVar(&o.allowEgress, "allow-egress", nil, "a range that proofs are looked for in although it is not public, such as 127.0.0.0/8; several times for several")
+	flags.StringArrayVar(&o.allowEgress, "allow-egress", nil, "a range of addresses that are called, and certified, although they are not public, such as 127.0.0.0/8; several times for several")
 	flags.StringVar(&o.acmeEAB, "acme-eab", eabOptional, "whether ACME accounts need a credential (imca app eab): optional, where one without acts for the demo app, or required")
 	oneOf(cmd, "acme-eab", []string{eabOptional, eabRequired})
 	oneOf(cmd, "domains", []ca.DomainPolicy{ca.PolicyOpen, ca.PolicyProve, ca.PolicyApprove})
@@ -160,7 +160,7 @@ func (d dataFolder) server(ctx context.Context, o devOptions, hierarchyGiven boo
 	doors.Allow = append(slices.Clone(doors.Allow), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	return NewServer(ctx, ServerConfig{
 		ACME: accounts, Proof: proof, Doors: doors, Database: database, HTTPS: o.https, HTTP: o.http, BaseURL: "http://" + o.http, OpenKey: k.open,
-		OwnNames: names, ClientName: clientName, Grace: 10 * time.Second, Log: log,
+		Names: ca.NamePolicy{AllowAddresses: proof.Egress.Allow}, OwnNames: names, ClientName: clientName, Grace: 10 * time.Second, Log: log,
 		// One machine, and one person on it: limits would only be in the way of trying how fast it is.
 		Limits: web.Limits{Address: web.Rate{PerSecond: -1}, Token: web.Rate{PerSecond: -1}},
 	})

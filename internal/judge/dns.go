@@ -23,7 +23,7 @@ type Nameserver struct {
 }
 
 // Knot starts Debian's knotd on 127.0.0.1 with zones: the name of each ("example.test", "." for the root) and its records in zone
-// file form, to which SOA and NS are added. Names without a final dot are below the zone.
+// file form, to which SOA and NS are added. Names without a final dot are below the zone. Whoever asks may change them by DNS UPDATE (RFC 2136), as clients for dns-01 do.
 func Knot(t testing.TB, zones map[string]string) *Nameserver {
 	t.Helper()
 	knotd := Path(t, "knotd")
@@ -33,11 +33,11 @@ func Knot(t testing.TB, zones map[string]string) *Nameserver {
 	var conf strings.Builder
 	fmt.Fprintf(&conf, "server:\n  rundir: %q\n  listen: 127.0.0.1@%d\n  udp-workers: 1\n  tcp-workers: 1\n", n.dir, port)
 	fmt.Fprintf(&conf, "database:\n  storage: %q\n  journal-db-max-size: 1M\n", n.dir)
-	conf.WriteString("log:\n  - target: stderr\n    any: info\nzone:\n")
+	conf.WriteString("log:\n  - target: stderr\n    any: info\nacl:\n  - id: anybody\n    address: 127.0.0.1\n    action: update\nzone:\n")
 	for zone, records := range zones {
 		n.zones = append(n.zones, zone)
 		n.write(t, zone, records)
-		fmt.Fprintf(&conf, "  - domain: %q\n    file: %q\n    zonefile-sync: -1\n    journal-content: none\n", zone, n.file(zone))
+		fmt.Fprintf(&conf, "  - domain: %q\n    file: %q\n    zonefile-sync: -1\n    journal-content: none\n    acl: anybody\n", zone, n.file(zone))
 	}
 	file := filepath.Join(n.dir, "knot.conf")
 	if err := os.WriteFile(file, []byte(conf.String()), 0o600); err != nil {
