@@ -46,6 +46,9 @@ type Config struct {
 	// CAAIdentities are the names by which CAA records call this CA.
 	CAAIdentities []string
 
+	// Limits bound what one account, address or app may do. The zero value bounds nothing.
+	Limits Limits
+
 	// Pauses are those between the looks at a challenge that may still come right; nil means 2, 3, 5, 10 and 15 s.
 	Pauses []time.Duration
 

@@ -374,6 +374,7 @@ func TestRenewalInfo(t *testing.T) {
 	require.Equal(t, fmt.Sprintf("%034x", first.SerialNumber), c.Replaces.String())
 	_, refused := issue(`,"replaces":"` + id + `"`)
 	refused.requireProblem(t, "alreadyReplaced")
+	require.Equal(t, http.StatusConflict, refused.status, "RFC 9773, Section 5")
 
 	_, err = w.ca.Revoke(t.Context(), admin, c.Serial, pki.Superseded)
 	require.NoError(t, err)

@@ -79,21 +79,15 @@ func (d *door) showChallenge(q *request, a Authorization, m ca.Method) challenge
 	return shown
 }
 
-// newAuthorizationFor makes an authorization for a name. What the app may have by policy or an earlier proof is valid at once.
-func (d *door) newAuthorizationFor(q *request, n pki.Name) (Authorization, error) {
+// newAuthorizationFor makes an authorization for a name: valid at once where the app may have it by policy or an earlier proof.
+func newAuthorizationFor(q *request, n pki.Name, ready bool) Authorization {
 	a := Authorization{
 		ID: rand.Text(), Account: q.account.ID, Name: n, Status: StatusPending, Token: newToken(), CreatedAt: q.now, ExpiresAt: q.now.Add(orderLife), Version: 1,
 	}
-	err := d.CA.MayHave(q.r.Context(), d.principal(q), q.account.App, n)
-	var refusal *ca.Error
-	switch {
-	case errors.As(err, &refusal) && refusal.Kind == ca.KindUnproven:
-		return a, nil
-	case err != nil:
-		return a, err
+	if ready {
+		a.Status, a.Method, a.ValidatedAt = StatusValid, methods(n)[0], q.now
 	}
-	a.Status, a.Method, a.ValidatedAt = StatusValid, methods(n)[0], q.now
-	return a, nil
+	return a
 }
 
 // newToken is base64url in its one canonical form (RFC 8555, Section 8): certbot decodes it and encodes it again.
@@ -111,17 +105,20 @@ func (d *door) newAuthorization(q *request) error {
 	if err := q.decode(&req); err != nil {
 		return err
 	}
-	n, err := req.Identifier.name()
+	given := []identifier{req.Identifier}
+	values, err := readIdentifiers(given)
 	if err != nil {
 		return err
 	}
+	prospect, err := d.CA.Foresee(q.r.Context(), d.principal(q), ca.IssueRequest{App: q.account.App, Profile: issuedProfile, Domains: values})
+	if err != nil {
+		return aboutIdentifiers(err, given)
+	}
+	n := prospect.Names[0]
 	if n.IsWildcard() {
 		return web.Refuse(ca.KindMalformed, "A wildcard is authorized within an order only (RFC 8555, Section 7.4.1): order it.")
 	}
-	a, err := d.newAuthorizationFor(q, n)
-	if err != nil {
-		return err
-	}
+	a := newAuthorizationFor(q, n, prospect.Ready[0])
 	if err := d.Store.CreateAuthorization(context.WithoutCancel(q.r.Context()), a); err != nil {
 		return fmt.Errorf("recording the authorization %s: %w", a.ID, err)
 	}

@@ -2,7 +2,6 @@ package acme
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -32,19 +31,12 @@ func identify(n pki.Name) identifier {
 	return identifier{"dns", n.String()}
 }
 
-// name reads an identifier.
-func (id identifier) name() (pki.Name, error) {
-	if id.Type != "dns" && id.Type != "ip" {
-		return pki.Name{}, web.Refuse(web.KindIdentifierType, "Identifiers of type %q are not certified here: use dns or ip.", id.Type)
+func identifiers(names []pki.Name) []identifier {
+	list := make([]identifier, len(names))
+	for i, n := range names {
+		list[i] = identify(n)
 	}
-	n, err := pki.ParseName(id.Value)
-	switch {
-	case err != nil:
-		return pki.Name{}, web.Refuse(ca.KindRejectedName, "%v.", err)
-	case n.IsIP() != (id.Type == "ip"):
-		return pki.Name{}, web.Refuse(ca.KindMalformed, "The value %q does not fit the type %q: an address has the type ip, a host name dns.", id.Value, id.Type)
-	}
-	return n, nil
+	return list
 }
 
 // orderObject is an order as clients see it (RFC 8555, Section 7.1.3).
@@ -52,6 +44,8 @@ type orderObject struct {
 	Status         Status       `json:"status"`
 	Expires        time.Time    `json:"expires"`
 	Identifiers    []identifier `json:"identifiers"`
+	NotBefore      *time.Time   `json:"notBefore,omitempty"`
+	NotAfter       *time.Time   `json:"notAfter,omitempty"`
 	Profile        string       `json:"profile,omitempty"`
 	Replaces       string       `json:"replaces,omitempty"`
 	Error          *problem     `json:"error,omitempty"`
@@ -66,8 +60,12 @@ func (d *door) answerOrder(q *request, status int, o Order, authorizations []Aut
 	shown := orderObject{
 		Status: o.at(q.now, authorizations), Expires: o.ExpiresAt.Truncate(time.Second), Profile: o.Profile, Finalize: d.orderURL(q, o.ID) + "/finalize",
 	}
-	for _, n := range o.Names {
-		shown.Identifiers = append(shown.Identifiers, identify(n))
+	shown.Identifiers = identifiers(o.Names)
+	if !o.NotBefore.IsZero() {
+		shown.NotBefore = &o.NotBefore
+	}
+	if !o.NotAfter.IsZero() {
+		shown.NotAfter = &o.NotAfter
 	}
 	for _, a := range authorizations {
 		shown.Authorizations = append(shown.Authorizations, d.authorizationURL(q, a.ID))
@@ -87,109 +85,6 @@ func (d *door) answerOrder(q *request, status int, o Order, authorizations []Aut
 	q.header("Location", d.orderURL(q, o.ID))
 	return q.answer(status, shown)
 }
-
-// newOrder makes an order (RFC 8555, Section 7.4).
-func (d *door) newOrder(q *request) error {
-	var req struct {
-		Identifiers []identifier `json:"identifiers"`
-		NotBefore   string       `json:"notBefore"`
-		NotAfter    string       `json:"notAfter"`
-		Replaces    string       `json:"replaces"`
-		Profile     string       `json:"profile"`
-	}
-	if err := q.decode(&req); err != nil {
-		return err
-	}
-	if req.NotBefore != "" || req.NotAfter != "" {
-		return web.Refuse(ca.KindInvalid, "The CA chooses when a certificate begins and ends: leave \"notBefore\" and \"notAfter\" out.")
-	}
-	o := Order{ID: rand.Text(), Account: q.account.ID, Profile: req.Profile, CreatedAt: q.now, ExpiresAt: q.now.Add(orderLife)}
-	var err error
-	if o.Names, err = readNames(req.Identifiers); err != nil {
-		return err
-	}
-	if err := d.checkProfile(q, &o); err != nil {
-		return err
-	}
-	if req.Replaces != "" {
-		if o.Replaces, err = d.replaced(q, req.Replaces, o.Names); err != nil {
-			return err
-		}
-	}
-	authorizations, err := d.authorizeNames(q, o)
-	if err != nil {
-		return err
-	}
-	if err := d.Store.CreateOrder(context.WithoutCancel(q.r.Context()), o, authorizations); err != nil {
-		return fmt.Errorf("recording the order %s: %w", o.ID, err)
-	}
-	return d.answerOrder(q, http.StatusCreated, o, authorizations)
-}
-
-// checkProfile settles the profile of an order (draft-ietf-acme-profiles): the client's wish, or that of every developer's certificate.
-func (d *door) checkProfile(q *request, o *Order) error {
-	if o.Profile == "" {
-		o.Profile = issuedProfile
-	}
-	if _, known := d.profiles[o.Profile]; !known {
-		return web.Refuse(web.KindBadProfile, "There is no profile %q: use one that the directory lists, or leave \"profile\" out.", o.Profile)
-	}
-	return nil
-}
-
-// readNames reads the identifiers of an order: all faults at once, each name kept once.
-func readNames(identifiers []identifier) ([]pki.Name, error) {
-	if len(identifiers) == 0 {
-		return nil, web.Refuse(ca.KindMalformed, "An order has at least one identifier: [{\"type\":\"dns\",\"value\":\"www.example.com\"}].")
-	}
-	const most = 1000 // what a profile allows is fewer; this bounds the work until that is known
-	if len(identifiers) > most {
-		return nil, web.Refuse(ca.KindRejectedName, "%d identifiers are more than any certificate carries: split the order.", len(identifiers))
-	}
-	var names []pki.Name
-	for _, id := range identifiers {
-		n, err := id.name()
-		if err != nil {
-			return nil, err
-		}
-		if !slices.Contains(names, n) {
-			names = append(names, n)
-		}
-	}
-	return names, nil
-}
-
-// authorizeNames makes an authorization for each name of an order: valid at once, if its app may have the name, or pending, if it may once it
-// is proven. One name that it may not have at all refuses the order, with what is wrong with each.
-func (d *door) authorizeNames(q *request, o Order) ([]Authorization, error) {
-	var (
-		authorizations []Authorization
-		faults         []ca.Fault
-		first          *ca.Error
-	)
-	for i, n := range o.Names {
-		a, err := d.newAuthorizationFor(q, n)
-		var refusal *ca.Error
-		switch {
-		case errors.As(err, &refusal) && isAboutName(refusal):
-			faults = append(faults, ca.Fault{Field: fmt.Sprintf("/domains/%d", i), Detail: refusal.Detail})
-			if first == nil {
-				first = refusal
-			}
-		case err != nil:
-			return nil, err
-		}
-		a.Order, a.Place, a.ExpiresAt = o.ID, i, o.ExpiresAt
-		authorizations = append(authorizations, a)
-	}
-	if first != nil {
-		return nil, aboutNames(&ca.Error{Kind: first.Kind, Detail: first.Detail, Faults: faults}, o.Names)
-	}
-	return authorizations, nil
-}
-
-// isAboutName tells a refusal of one name from one of the whole request.
-func isAboutName(e *ca.Error) bool { return e.Kind == ca.KindRejectedName }
 
 // findOrder finds the order in the path. One of another account is not there.
 func (d *door) findOrder(q *request) (Order, []Authorization, error) {
@@ -261,7 +156,7 @@ func (d *door) finalize(q *request) error {
 	}
 	issued, err := d.issue(q, o, der)
 	if err != nil {
-		return aboutNames(err, o.Names)
+		return aboutIdentifiers(err, identifiers(o.Names))
 	}
 	if o.Serial.IsZero() {
 		o.Serial = issued.Certificate.Serial
@@ -310,6 +205,7 @@ func checkCSR(q *request, o Order, der []byte) error {
 func (d *door) issue(q *request, o Order, der []byte) (*ca.Issued, error) {
 	request := ca.IssueRequest{
 		App: q.account.App, Profile: o.Profile, CSR: der, IdempotencyKey: o.ID, Account: d.accountURL(q, q.account.ID), Replaces: o.Replaces,
+		NotBefore: o.NotBefore, NotAfter: o.NotAfter,
 	}
 	for _, n := range o.Names {
 		request.Domains = append(request.Domains, n.String())

@@ -11,7 +11,6 @@ import (
 
 	"github.com/imca-project/imca/internal/acme/jws"
 	"github.com/imca-project/imca/internal/ca"
-	"github.com/imca-project/imca/internal/pki"
 	"github.com/imca-project/imca/internal/web"
 )
 
@@ -29,38 +28,54 @@ type problem struct {
 
 // subproblem is one identifier's fault (RFC 8555, Section 6.7.1).
 type subproblem struct {
-	Type       string      `json:"type"`
-	Detail     string      `json:"detail"`
-	Identifier *identifier `json:"identifier,omitempty"`
+	Type       string     `json:"type"`
+	Detail     string     `json:"detail"`
+	Identifier identifier `json:"identifier"`
 }
 
-// namesError is a refusal whose faults point at the names of an order, as "/domains/2".
-type namesError struct {
+// identifiersError is a refusal whose faults point at the identifiers of an order, as "/domains/2".
+type identifiersError struct {
 	refusal *ca.Error
-	names   []pki.Name
+	given   []identifier
+	kinds   []ca.Kind // of each fault; nil: they are the refusal's
 }
 
-func (e *namesError) Error() string { return e.refusal.Error() }
-func (e *namesError) Unwrap() error { return e.refusal }
+func (e *identifiersError) Error() string { return e.refusal.Error() }
+func (e *identifiersError) Unwrap() error { return e.refusal }
 
-// aboutNames says which names the faults of a refusal mean. Other errors stay as they are.
-func aboutNames(err error, names []pki.Name) error {
+// aboutIdentifiers says which identifiers the faults of a refusal mean. Other errors stay as they are.
+func aboutIdentifiers(err error, given []identifier) error {
 	var refusal *ca.Error
 	if !errors.As(err, &refusal) {
 		return err
 	}
-	return &namesError{refusal, names}
+	return &identifiersError{refusal: refusal, given: given}
+}
+
+// subproblems are the faults that mean one identifier each.
+func (e *identifiersError) subproblems(faults []web.Fault) (list []subproblem) {
+	for n, fault := range faults {
+		i, err := strconv.Atoi(strings.TrimPrefix(fault.Pointer, "/domains/"))
+		if err != nil || i < 0 || i >= len(e.given) {
+			continue
+		}
+		kind := e.refusal.Kind
+		if e.kinds != nil {
+			kind = e.kinds[n]
+		}
+		entry, _ := web.EntryOf(kind)
+		list = append(list, subproblem{Type: problemTypes + entry.ACME, Detail: fault.Detail, Identifier: e.given[i]})
+	}
+	return list
 }
 
 // problem answers with the problem that an error is.
 func (d *door) problem(w http.ResponseWriter, r *http.Request, err error) {
 	explained := d.Frame.Explain(r, understood(err))
 	p := problem{Type: problemTypes + explained.Entry.ACME, Detail: explained.Detail, Status: explained.Status, RequestID: explained.RequestID}
-	var about *namesError
+	var about *identifiersError
 	if errors.As(err, &about) {
-		for _, fault := range explained.Errors {
-			p.Subproblems = append(p.Subproblems, subproblem{Type: p.Type, Detail: fault.Detail, Identifier: about.identifier(fault.Pointer)})
-		}
+		p.Subproblems = about.subproblems(explained.Errors)
 	}
 	if explained.Entry.Kind == web.KindBadAlgorithm {
 		p.Algorithms = jws.Algorithms()
@@ -76,15 +91,6 @@ func (d *door) problem(w http.ResponseWriter, r *http.Request, err error) {
 	h.Set("Content-Type", web.ProblemType)
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n'))
-}
-
-func (e *namesError) identifier(pointer string) *identifier {
-	i, err := strconv.Atoi(strings.TrimPrefix(pointer, "/domains/"))
-	if err != nil || i < 0 || i >= len(e.names) {
-		return nil
-	}
-	id := identify(e.names[i])
-	return &id
 }
 
 // understood makes a refusal of what is wrong with a signed request.
@@ -108,10 +114,8 @@ func (f Failure) show() *problem {
 	if f.Kind == "" {
 		return nil
 	}
-	for _, entry := range web.Table() {
-		if entry.Kind == f.Kind {
-			return &problem{Type: problemTypes + entry.ACME, Detail: f.Detail, Status: entry.Status}
-		}
+	if entry, known := web.EntryOf(f.Kind); known {
+		return &problem{Type: problemTypes + entry.ACME, Detail: f.Detail, Status: entry.Status}
 	}
 	return &problem{Type: problemTypes + "serverInternal", Detail: f.Detail}
 }

@@ -46,6 +46,9 @@ type Order struct {
 	Profile  string
 	Replaces pki.Serial // the certificate that it renews; zero for none
 
+	// NotBefore and NotAfter are the ends of the certificate's validity as wished; zero leaves them to the CA.
+	NotBefore, NotAfter time.Time
+
 	CreatedAt, ExpiresAt time.Time
 
 	// Serial is that of the certificate; zero until it is issued.

@@ -59,8 +59,8 @@ func (d *door) readCertID(text string) (pki.Serial, error) {
 	return pki.Serial{}, refusal
 }
 
-// replaced reads which certificate an order replaces (RFC 9773, Section 5): one of the app that shares a name with it, and was not replaced before.
-func (d *door) replaced(q *request, certID string, names []pki.Name) (pki.Serial, error) {
+// readReplaced reads which certificate an order replaces (RFC 9773, Section 5): one of the app that shares a name with it.
+func (d *door) readReplaced(q *request, certID string, names []pki.Name) (pki.Serial, error) {
 	serial, err := d.readCertID(certID)
 	if err != nil {
 		return pki.Serial{}, err
@@ -71,13 +71,6 @@ func (d *door) replaced(q *request, certID string, names []pki.Name) (pki.Serial
 	}
 	if !slices.ContainsFunc(c.Names, func(n pki.Name) bool { return slices.Contains(names, n) }) {
 		return pki.Serial{}, web.Refuse(ca.KindMalformed, "The order has no name in common with the certificate that it replaces: leave \"replaces\" out.")
-	}
-	taken, err := d.Store.Replaced(q.r.Context(), serial)
-	if err != nil {
-		return pki.Serial{}, err
-	}
-	if taken {
-		return pki.Serial{}, web.Refuse(web.KindReplaced, "The certificate was replaced by another order: leave \"replaces\" out.")
 	}
 	return serial, nil
 }

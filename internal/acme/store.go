@@ -38,8 +38,10 @@ type Accounts interface {
 
 // Orders keeps orders and authorizations.
 type Orders interface {
-	// CreateOrder records an order with its authorizations.
-	CreateOrder(ctx context.Context, o Order, authorizations []Authorization) error
+	// CreateOrder records an order with its authorizations. ErrExists: another order replaces the same certificate, and is not the one named by
+	// instead, which is over and lets go of it. ErrFull: the account has that many orders that may still become valid; 0 for no bound. Orders that are
+	// made at the same moment need not see each other, so a few more may come about.
+	CreateOrder(ctx context.Context, o Order, authorizations []Authorization, instead string, most int) error
 	// Order is an order with its authorizations in the order of their places. ErrNotFound: there is none.
 	Order(ctx context.Context, id string) (Order, []Authorization, error)
 	// ListOrders are the IDs of an account's orders, newest first, of those older than the one named by beyond; empty: from the newest.
@@ -47,8 +49,8 @@ type Orders interface {
 	// CompleteOrder gives an order its certificate. One that it has already stays.
 	CompleteOrder(ctx context.Context, o Order) error
 
-	// Replaced tells whether an order that has its certificate replaces the one with this serial.
-	Replaced(ctx context.Context, serial pki.Serial) (bool, error)
+	// Replacing is the ID of the order that replaces a certificate. ErrNotFound: none does.
+	Replacing(ctx context.Context, serial pki.Serial) (string, error)
 
 	// CreateAuthorization records one that belongs to no order.
 	CreateAuthorization(ctx context.Context, a Authorization) error

@@ -8,12 +8,14 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,6 +27,7 @@ import (
 	"github.com/imca-project/imca/internal/acme"
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/issuer"
+	"github.com/imca-project/imca/internal/judge"
 	"github.com/imca-project/imca/internal/pki"
 	"github.com/imca-project/imca/internal/store"
 	"github.com/imca-project/imca/internal/web"
@@ -48,6 +51,14 @@ type world struct {
 type options struct {
 	hierarchy ca.Hierarchy
 	change    func(*acme.Config)
+	profile   func(*issuer.Profile) // of developers' certificates
+	database  func(testing.TB) string
+}
+
+// databases make a fresh database of each kind.
+var databases = map[string]func(t testing.TB) string{
+	"sqlite":   func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "imca.db") },
+	"postgres": judge.Postgres,
 }
 
 func newWorld(t *testing.T, o options) *world {
@@ -55,7 +66,10 @@ func newWorld(t *testing.T, o options) *world {
 	if o.hierarchy == "" {
 		o.hierarchy = ca.HierarchyDirect
 	}
-	url := "sqlite:" + filepath.Join(t.TempDir(), "imca.db")
+	if o.database == nil {
+		o.database = databases["sqlite"]
+	}
+	url := o.database(t)
 	require.NoError(t, store.Migrate(t.Context(), url))
 	w := &world{T: t, now: start, proofs: make(map[string]bool)}
 	var err error
@@ -72,7 +86,11 @@ func newWorld(t *testing.T, o options) *world {
 		},
 	}, start)
 	require.NoError(t, err)
-	issuers, err := ca.Load(authorities, issuer.DefaultProfiles(), "http://ca.example", func(ref string) (crypto.Signer, error) { return keys[ref], nil })
+	profiles := issuer.DefaultProfiles()
+	if o.profile != nil {
+		o.profile(&profiles[0])
+	}
+	issuers, err := ca.Load(authorities, profiles, "http://ca.example", func(ref string) (crypto.Signer, error) { return keys[ref], nil })
 	require.NoError(t, err)
 	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Now: w.clock, Domains: ca.DomainRules{Prove: w.prove}})
 	require.NoError(t, err)
@@ -245,4 +263,50 @@ func (a answer) requireProblem(t *testing.T, kind string) {
 	require.Equal(t, "application/problem+json", a.header.Get("Content-Type"))
 	require.NotEmpty(t, a.header.Get("Replay-Nonce"))
 	require.NotEmpty(t, p.Detail)
+}
+
+// issue orders and finalizes, and returns the answer and the leaf.
+func (r *raw) issue(name, more string) (answer, *x509.Certificate) {
+	r.Helper()
+	made := r.post("/acme/new-order", orderOf([]string{name}, more))
+	require.Equal(r.T, http.StatusCreated, made.status, string(made.body))
+	path := r.path(made)
+	done := r.post(path+"/finalize", `{"csr":"`+base64.RawURLEncoding.EncodeToString(r.csr(newKey(r.T), name))+`"}`)
+	require.Equal(r.T, http.StatusOK, done.status, string(done.body))
+	var order struct{ Certificate string }
+	require.NoError(r.T, json.Unmarshal(done.body, &order))
+	chain := r.post(strings.TrimPrefix(order.Certificate, r.server.URL), "")
+	certificates, err := pki.ParseCertificates(chain.body)
+	require.NoError(r.T, err)
+	return done, certificates[0]
+}
+
+// path is that of what an answer has made.
+func (r *raw) path(a answer) string {
+	return strings.TrimPrefix(a.header.Get("Location"), r.server.URL)
+}
+
+// deactivate ends the authorizations of an order.
+func (r *raw) deactivate(order answer) {
+	r.Helper()
+	var o struct{ Authorizations []string }
+	require.NoError(r.T, json.Unmarshal(order.body, &o))
+	for _, url := range o.Authorizations {
+		require.Equal(r.T, http.StatusOK, r.post(strings.TrimPrefix(url, r.server.URL), `{"status":"deactivated"}`).status)
+	}
+}
+
+// bound is the payload for a new account that is bound to an app.
+func (r *raw) bound(app string) string {
+	r.Helper()
+	credential, err := r.ca.CreateEAB(r.Context(), admin, app, "test", 0)
+	require.NoError(r.T, err)
+	jwk, err := (&jose.JSONWebKey{Key: r.key.Public()}).MarshalJSON()
+	require.NoError(r.T, err)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: credential.Hash[:]},
+		&jose.SignerOptions{ExtraHeaders: map[jose.HeaderKey]any{"kid": credential.ID, "url": r.server.URL + "/acme/new-account"}})
+	require.NoError(r.T, err)
+	binding, err := signer.Sign(jwk)
+	require.NoError(r.T, err)
+	return `{"externalAccountBinding":` + binding.FullSerialize() + `}`
 }

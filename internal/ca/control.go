@@ -74,8 +74,26 @@ func (c *CA) mayHave(ctx context.Context, now time.Time, whose *App, n pki.Name)
 
 // checkClaims judges every name by the claims as they are now, and returns the methods by which each came to the app.
 func (c *CA) checkClaims(ctx context.Context, now time.Time, app *App, asked control) ([]Method, error) {
+	methods, missing, err := c.judgeAll(ctx, now, app, asked.names)
+	if err != nil {
+		return nil, err
+	}
+	var faults []Fault
+	for i, why := range missing {
+		if why != "" {
+			faults = append(faults, Fault{Field: asked.pointers[i], Detail: why})
+		}
+	}
+	if len(faults) > 0 {
+		return nil, &Error{Kind: KindUnproven, Field: faults[0].Field, Detail: faults[0].Detail, Faults: faults}
+	}
+	return methods, nil
+}
+
+// judgeAll finds of each name by which method it came to the app, or what is missing to that.
+func (c *CA) judgeAll(ctx context.Context, now time.Time, app *App, names []pki.Name) (methods []Method, missing []string, err error) {
 	var deciding []pki.Name
-	for _, n := range asked.names {
+	for _, n := range names {
 		for at := range c.upward(n) {
 			deciding = append(deciding, at)
 		}
@@ -83,26 +101,18 @@ func (c *CA) checkClaims(ctx context.Context, now time.Time, app *App, asked con
 	slices.SortFunc(deciding, func(a, b pki.Name) int { return strings.Compare(a.String(), b.String()) })
 	claims, err := c.store.Domains(ctx, slices.Compact(deciding))
 	if err != nil {
-		return nil, fmt.Errorf("reading the claims on the names: %w", err)
+		return nil, nil, fmt.Errorf("reading the claims on the names: %w", err)
 	}
 	byName := make(map[pki.Name][]Domain)
 	for _, d := range claims {
 		byName[d.Name] = append(byName[d.Name], d)
 	}
-	methods := make([]Method, len(asked.names))
-	var faults []Fault
-	for i, n := range asked.names {
+	methods, missing = make([]Method, len(names)), make([]string, len(names))
+	for i, n := range names {
 		d, why := c.judge(now, app, n, byName)
-		if why != "" {
-			faults = append(faults, Fault{Field: asked.pointers[i], Detail: why})
-			continue
-		}
-		methods[i] = d.ProvenBy
+		methods[i], missing[i] = d.ProvenBy, why
 	}
-	if len(faults) > 0 {
-		return nil, &Error{Kind: KindUnproven, Field: faults[0].Field, Detail: faults[0].Detail, Faults: faults}
-	}
-	return methods, nil
+	return methods, missing, nil
 }
 
 // upward are the names whose claims decide about a name, the nearest first: itself, and where a parent's proof covers its children, what it lies below.

@@ -35,6 +35,9 @@ type IssueRequest struct {
 	// ValidityDays is how long it shall last, in days of 24 hours; nil means the profile's default.
 	ValidityDays *int
 
+	// NotBefore and NotAfter are the first and the last second of its validity, instead of ValidityDays; zero leaves it to the CA. Fractions are cut off.
+	NotBefore, NotAfter time.Time `json:",omitzero"`
+
 	// IdempotencyKey makes a repetition of this request find the first one's certificate; empty for none.
 	IdempotencyKey string
 

@@ -26,14 +26,36 @@ type order struct {
 	csr      *pki.CSR
 	keyType  pki.KeyType
 	validity time.Duration // as wished; zero: the profile's default
+	wished   validity      // the same, by its ends
 	replaces pki.Serial
 }
 
 // isPlatforms tells whether a profile is for the platform's own certificates, with which it calls the developers: those that no developer may have.
 func isPlatforms(p issuer.Profile) bool { return p.EKU == x509.ExtKeyUsageClientAuth }
 
+// validity is a stretch of time; either end may be zero, for whatever is usual.
+type validity struct{ notBefore, notAfter time.Time }
+
 // order reads a request against its profile, its app and the policies.
 func (c *CA) order(ctx context.Context, now time.Time, req IssueRequest) (*order, error) {
+	o, err := c.orderProfile(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.orderKey(ctx, o, req); err != nil {
+		return nil, err
+	}
+	if err := c.orderNames(o, req); err != nil {
+		return nil, err
+	}
+	if err := o.readValidity(now, req); err != nil {
+		return nil, err
+	}
+	return o, c.checkControl(ctx, now, o)
+}
+
+// orderProfile begins an order: who would issue it, by which profile, and for which app.
+func (c *CA) orderProfile(ctx context.Context, req IssueRequest) (*order, error) {
 	o := &order{replaces: req.Replaces, account: req.Account}
 	var known bool
 	if o.by, known = c.byProfile[req.Profile]; !known {
@@ -45,19 +67,7 @@ func (c *CA) order(ctx context.Context, now time.Time, req IssueRequest) (*order
 		return nil, refuse(KindUnavailable, "", "The key of the authority %s is not on this server: ask the operator for certificates of profile %s.",
 			o.by.Name(), o.profile.Name)
 	}
-	if err := c.orderApp(ctx, o, req); err != nil {
-		return nil, err
-	}
-	if err := c.orderKey(ctx, o, req); err != nil {
-		return nil, err
-	}
-	if err := c.orderNames(o, req); err != nil {
-		return nil, err
-	}
-	if err := o.readValidity(req); err != nil {
-		return nil, err
-	}
-	return o, c.checkControl(ctx, now, o)
+	return o, c.orderApp(ctx, o, req)
 }
 
 func (c *CA) orderApp(ctx context.Context, o *order, req IssueRequest) error {
@@ -137,15 +147,46 @@ func (c *CA) orderNames(o *order, req IssueRequest) (err error) {
 	return nil
 }
 
-func (o *order) readValidity(req IssueRequest) error {
+func (o *order) readValidity(now time.Time, req IssueRequest) error {
 	const day = 24 * time.Hour
+	o.wished = validity{req.NotBefore.UTC().Truncate(time.Second), req.NotAfter.UTC().Truncate(time.Second)}
 	if req.ValidityDays == nil {
-		return nil
+		return o.checkWished(now)
+	}
+	if o.wished != (validity{}) {
+		return refuse(KindInvalid, "/validity_days", "The validity is given by its length or by its ends: leave one of the two out.")
 	}
 	if days, most := *req.ValidityDays, int(o.profile.MaxValidity/day); days < 1 || days > most {
 		return refuse(KindInvalid, "/validity_days", "%d days are out of bounds: profile %s gives 1 to %d.", days, o.profile.Name, most)
 	}
 	o.validity = time.Duration(*req.ValidityDays) * day
+	return nil
+}
+
+// earliest is how long ago a certificate may begin whose beginning is wished for. An ACME order that is finalized on its last hour keeps its word.
+const earliest = 24 * time.Hour
+
+// checkWished bounds a validity that is wished for by its ends: it lasts no longer than the profile says, reaches no further than it would if it began now,
+// and stays within the issuer's own.
+func (o *order) checkWished(now time.Time) error {
+	const layout = time.RFC3339
+	from, to := o.wished.notBefore, o.wished.notAfter
+	latest := earlier(now.Add(o.profile.MaxValidity).Truncate(time.Second), o.by.Certificate().NotAfter)
+	if !from.IsZero() {
+		first := later(now.Add(-earliest), o.by.Certificate().NotBefore)
+		if from.Before(first.Truncate(time.Second)) || !from.Before(latest) {
+			return refuse(KindInvalid, "/not_before", "A certificate cannot begin at %s: give a time between %s and %s, or none.", from.Format(layout), first.Format(layout), latest.Format(layout))
+		}
+	}
+	if to.IsZero() {
+		return nil
+	}
+	begin, _ := o.window(now)
+	longest := earlier(latest, begin.Add(o.profile.MaxValidity-time.Second))
+	if !to.After(later(begin, now)) || to.After(longest) {
+		return refuse(KindInvalid, "/not_after", "A certificate of profile %s cannot end at %s: give a time after %s, up to %s, or none.", o.profile.Name,
+			to.Format(layout), later(begin, now).Format(layout), longest.Format(layout))
+	}
 	return nil
 }
 
@@ -155,15 +196,18 @@ const backdate = 5 * time.Minute
 // window is the validity: whole seconds, and the last one included (RFC 5280, Section 4.1.2.5), so that it lasts just as long as was
 // asked. It never reaches beyond the issuer's: a default is shortened, while a wish is left for the issuer to refuse.
 func (o *order) window(now time.Time) (notBefore, notAfter time.Time) {
-	notBefore = now.Add(-backdate).Truncate(time.Second)
-	if o.validity > 0 {
-		notAfter = notBefore.Add(o.validity - time.Second)
-	} else {
-		notAfter = notBefore.Add(o.profile.DefaultValidity - time.Second)
-		notAfter = earlier(notAfter, o.by.Certificate().NotAfter)
+	notBefore = o.wished.notBefore
+	if notBefore.IsZero() {
+		notBefore = later(now.Add(-backdate).Truncate(time.Second), o.by.Certificate().NotBefore)
 	}
-	if own := o.by.Certificate().NotBefore; notBefore.Before(own) {
-		notBefore = own
+	switch {
+	case !o.wished.notAfter.IsZero():
+		notAfter = o.wished.notAfter
+	case o.validity > 0:
+		notAfter = now.Add(-backdate).Truncate(time.Second).Add(o.validity - time.Second)
+	default:
+		notAfter = notBefore.Add(o.profile.DefaultValidity - time.Second)
+		notAfter = earlier(notAfter, earlier(now.Add(o.profile.MaxValidity).Truncate(time.Second), o.by.Certificate().NotAfter))
 	}
 	return notBefore, notAfter
 }

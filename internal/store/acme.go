@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -91,10 +90,22 @@ func (s *Store) ChangeAccount(ctx context.Context, a acme.Account, act ca.Act) e
 }
 
 // CreateOrder implements acme.Store.
-func (s *Store) CreateOrder(ctx context.Context, o acme.Order, authorizations []acme.Authorization) error {
-	return s.change(ctx, func(tx statements) error {
-		if _, err := tx.exec(ctx, `INSERT INTO acme_orders (id, account, names, profile, replaces, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			o.ID, o.Account, joinNames(o.Names), text(o.Profile), serialOrNull(o.Replaces), micros(o.CreatedAt), micros(o.ExpiresAt)); err != nil {
+func (s *Store) CreateOrder(ctx context.Context, o acme.Order, authorizations []acme.Authorization, instead string, most int) error {
+	err := s.change(ctx, func(tx statements) error {
+		if most > 0 {
+			if err := openOrders(ctx, tx, o, most); err != nil {
+				return err
+			}
+		}
+		if instead != "" {
+			if _, err := tx.exec(ctx, `UPDATE acme_orders SET replaces = NULL WHERE id = $1 AND serial IS NULL`, text(instead)); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.exec(ctx, `INSERT INTO acme_orders (id, account, names, profile, replaces, not_before, not_after, created_at, expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+			o.ID, o.Account, joinNames(o.Names), text(o.Profile), serialOrNull(o.Replaces), microsOrNull(o.NotBefore), microsOrNull(o.NotAfter),
+			micros(o.CreatedAt), micros(o.ExpiresAt)); err != nil {
 			return err
 		}
 		for _, a := range authorizations {
@@ -104,6 +115,26 @@ func (s *Store) CreateOrder(ctx context.Context, o acme.Order, authorizations []
 		}
 		return nil
 	})
+	if err != nil && s.db.badRow(err) && !o.Replaces.IsZero() {
+		if other, lookup := s.Replacing(ctx, o.Replaces); lookup == nil && other != o.ID {
+			return ca.ErrExists
+		}
+	}
+	return err
+}
+
+// openOrders refuses an order beyond the most that may still become valid.
+func openOrders(ctx context.Context, tx statements, o acme.Order, most int) error {
+	n := 0
+	err := tx.query(ctx, func(row) error {
+		n++
+		return nil
+	}, `SELECT 1 FROM acme_orders o WHERE account = $1 AND serial IS NULL AND expires_at > $2 AND NOT EXISTS (
+		SELECT 1 FROM acme_authorizations a WHERE a."order" = o.id AND a.status NOT IN ('pending', 'valid')) LIMIT $3`, o.Account, micros(o.CreatedAt), most)
+	if err == nil && n >= most {
+		err = ca.ErrFull
+	}
+	return err
 }
 
 const authorizationColumns = `id, account, COALESCE("order", ''), place, name, status, token, method, attempted_at, failure, detail, validated_at, created_at, expires_at, version`
@@ -130,8 +161,8 @@ func scanAuthorization(r row) (a acme.Authorization, err error) {
 // Order implements acme.Store.
 func (s *Store) Order(ctx context.Context, id string) (o acme.Order, authorizations []acme.Authorization, err error) {
 	var names string
-	err = one(ctx, s.db, `SELECT id, account, names, profile, replaces, created_at, expires_at, serial FROM acme_orders WHERE id = $1`, []any{text(id)},
-		&o.ID, &o.Account, &names, &o.Profile, octets(o.Replaces[:]), instant{&o.CreatedAt}, instant{&o.ExpiresAt}, octets(o.Serial[:]))
+	err = one(ctx, s.db, `SELECT id, account, names, profile, replaces, not_before, not_after, created_at, expires_at, serial FROM acme_orders WHERE id = $1`,
+		[]any{text(id)}, &o.ID, &o.Account, &names, &o.Profile, octets(o.Replaces[:]), instant{&o.NotBefore}, instant{&o.NotAfter}, instant{&o.CreatedAt}, instant{&o.ExpiresAt}, octets(o.Serial[:]))
 	if err != nil {
 		return o, nil, err
 	}
@@ -172,14 +203,10 @@ func (s *Store) CompleteOrder(ctx context.Context, o acme.Order) error {
 	return err
 }
 
-// Replaced implements acme.Store.
-func (s *Store) Replaced(ctx context.Context, serial pki.Serial) (bool, error) {
-	var n int
-	err := one(ctx, s.db, `SELECT 1 FROM acme_orders WHERE replaces = $1 AND serial IS NOT NULL LIMIT 1`, []any{serial[:]}, &n)
-	if errors.Is(err, ca.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
+// Replacing implements acme.Store.
+func (s *Store) Replacing(ctx context.Context, serial pki.Serial) (id string, err error) {
+	err = one(ctx, s.db, `SELECT id FROM acme_orders WHERE replaces = $1`, []any{serial[:]}, &id)
+	return id, err
 }
 
 // CreateAuthorization implements acme.Store.

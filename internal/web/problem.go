@@ -148,8 +148,8 @@ func Table() []Entry {
 	}
 }
 
-// entryOf finds a kind in the table.
-func entryOf(kind ca.Kind) (Entry, bool) {
+// EntryOf finds a kind in the table.
+func EntryOf(kind ca.Kind) (Entry, bool) {
 	table := Table()
 	i := slices.IndexFunc(table, func(e Entry) bool { return e.Kind == kind })
 	if i < 0 {
@@ -192,10 +192,10 @@ func Refuse(kind ca.Kind, format string, args ...any) *ca.Error {
 // Explain makes a problem of an error. What is no refusal is a fault: it is logged here, and only here, and shown as "internal".
 func (f *Frame) Explain(r *http.Request, err error) Problem {
 	refusal := f.refusal(r, err)
-	entry, known := entryOf(refusal.Kind)
+	entry, known := EntryOf(refusal.Kind)
 	if !known {
 		f.log.ErrorContext(r.Context(), "a kind of refusal is not in the table of problems", "kind", refusal.Kind, "request_id", RequestID(r.Context()))
-		entry, _ = entryOf(KindInternal)
+		entry, _ = EntryOf(KindInternal)
 	}
 	p := Problem{
 		Type: entry.Type(), Title: entry.Title, Status: entry.Status, Detail: refusal.Detail, RequestID: RequestID(r.Context()),

@@ -13,19 +13,20 @@ import (
 )
 
 var acmeTests = map[string]func(*testing.T, *suite){
-	"a secret is made once":               secretOnce,
-	"a nonce is spent once":               nonceOnce,
-	"an account comes back":               accountComesBack,
-	"a key has one account":               keyHasOneAccount,
-	"an account is changed once":          accountChanged,
-	"a revoked credential shows":          bindingRevoked,
-	"an order comes back":                 orderComesBack,
-	"an order has one certificate":        orderCompletedOnce,
-	"orders are listed newest first":      ordersListed,
-	"an authorization is changed once":    authorizationChanged,
-	"what has had its time is forgotten":  acmeForgotten,
-	"an account leaves its event":         accountEvents,
-	"a certificate is replaced when done": replacedWhenDone,
+	"a secret is made once":              secretOnce,
+	"a nonce is spent once":              nonceOnce,
+	"an account comes back":              accountComesBack,
+	"a key has one account":              keyHasOneAccount,
+	"an account is changed once":         accountChanged,
+	"a revoked credential shows":         bindingRevoked,
+	"an order comes back":                orderComesBack,
+	"an order has one certificate":       orderCompletedOnce,
+	"orders are listed newest first":     ordersListed,
+	"an authorization is changed once":   authorizationChanged,
+	"what has had its time is forgotten": acmeForgotten,
+	"an account leaves its event":        accountEvents,
+	"one order replaces a certificate":   oneReplaces,
+	"open orders are bounded":            openOrdersBounded,
 }
 
 // NewAccount is an account of an app.
@@ -64,7 +65,7 @@ func (s *suite) account(id string) acme.Account {
 func (s *suite) order(id, account string, at time.Time, names ...string) (acme.Order, []acme.Authorization) {
 	s.Helper()
 	o, as := NewOrder(id, account, at, names...)
-	s.must(s.CreateOrder(s.Context(), o, as))
+	s.must(s.CreateOrder(s.Context(), o, as, "", 0))
 	return o, as
 }
 
@@ -168,10 +169,10 @@ func bindingRevoked(t *testing.T, s *suite) {
 func orderComesBack(t *testing.T, s *suite) {
 	s.account("one")
 	o, as := NewOrder("first", "one", Epoch, "www.example.com", "*.example.com", "192.0.2.1")
-	o.Replaces = pki.NewSerial()
+	o.Replaces, o.NotBefore, o.NotAfter = pki.NewSerial(), Epoch, Epoch.Add(24*time.Hour)
 	as[1].Status, as[1].Method, as[1].Failure = acme.StatusInvalid, ca.MethodDNS, acme.Failure{Kind: ca.KindProofDNS, Detail: "no\x00t there"}
 	as[2].AttemptedAt, as[2].ValidatedAt = Epoch.Add(time.Second), Epoch.Add(time.Minute)
-	s.must(s.CreateOrder(t.Context(), o, as))
+	s.must(s.CreateOrder(t.Context(), o, as, "", 0))
 	as[1].Failure.Detail = "no\uFFFDt there"
 	found, authorizations, err := s.Order(t.Context(), o.ID)
 	s.must(err)
@@ -279,19 +280,73 @@ func accountEvents(t *testing.T, s *suite) {
 	require.Equal(t, before+2, s.events())
 }
 
-func replacedWhenDone(t *testing.T, s *suite) {
+func oneReplaces(t *testing.T, s *suite) {
 	s.account("one")
 	serial := pki.NewSerial()
-	o, as := NewOrder("first", "one", Epoch, "example.com")
-	o.Replaces = serial
-	s.must(s.CreateOrder(t.Context(), o, as))
-	replaced := func() bool {
-		is, err := s.Replaced(t.Context(), serial)
-		s.must(err)
-		return is
+	_, err := s.Replacing(t.Context(), serial)
+	require.ErrorIs(t, err, ca.ErrNotFound)
+	create := func(id, instead string) error {
+		o, as := NewOrder(id, "one", Epoch, "example.com")
+		o.Replaces = serial
+		return s.CreateOrder(t.Context(), o, as, instead, 0)
 	}
-	require.False(t, replaced())
+	require.Equal(t, 1, atOnce(8, func(n int) error { return create(fmt.Sprintf("racing%d", n), "") }))
+	first, err := s.Replacing(t.Context(), serial)
+	s.must(err)
+	require.ErrorIs(t, create("second", ""), ca.ErrExists)
+	_, _, err = s.Order(t.Context(), "second")
+	require.ErrorIs(t, err, ca.ErrNotFound)
+
+	s.must(create("third", first))
+	now, err := s.Replacing(t.Context(), serial)
+	s.must(err)
+	require.Equal(t, "third", now)
+	require.ErrorIs(t, create("fourth", first), ca.ErrExists, "it has let go before")
+
+	o, _, err := s.Order(t.Context(), "third")
+	s.must(err)
 	o.Serial = pki.NewSerial()
 	s.must(s.CompleteOrder(t.Context(), o))
-	require.True(t, replaced())
+	require.ErrorIs(t, create("fifth", "third"), ca.ErrExists, "what has its certificate does not let go")
+}
+
+// atOnce does something n times at once, and counts the successes.
+func atOnce(n int, do func(n int) error) (good int) {
+	answers := make(chan error, n)
+	for i := range n {
+		go func() { answers <- do(i) }()
+	}
+	for range n {
+		if <-answers == nil {
+			good++
+		}
+	}
+	return good
+}
+
+func openOrdersBounded(t *testing.T, s *suite) {
+	s.account("one")
+	s.account("two")
+	create := func(id, account string, at time.Time) error {
+		o, as := NewOrder(id, account, at, "example.com")
+		return s.CreateOrder(t.Context(), o, as, "", 2)
+	}
+	s.must(create("a", "one", Epoch))
+	s.must(create("b", "one", Epoch))
+	require.ErrorIs(t, create("c", "one", Epoch), ca.ErrFull)
+	s.must(create("x", "two", Epoch))
+
+	_, as, err := s.Order(t.Context(), "a")
+	s.must(err)
+	as[0].Status = acme.StatusInvalid
+	s.must(s.ChangeAuthorization(t.Context(), as[0]))
+	s.must(create("c", "one", Epoch))
+	require.ErrorIs(t, create("d", "one", Epoch), ca.ErrFull)
+	o, _, err := s.Order(t.Context(), "b")
+	s.must(err)
+	o.Serial = pki.NewSerial()
+	s.must(s.CompleteOrder(t.Context(), o))
+	s.must(create("d", "one", Epoch))
+	require.ErrorIs(t, create("e", "one", o.ExpiresAt.Add(-time.Microsecond)), ca.ErrFull)
+	s.must(create("e", "one", o.ExpiresAt))
 }
