@@ -20,6 +20,7 @@ import (
 
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/config"
+	"github.com/imca-project/imca/internal/console"
 	"github.com/imca-project/imca/internal/egress"
 	"github.com/imca-project/imca/internal/pki"
 	"github.com/imca-project/imca/internal/web"
@@ -110,6 +111,16 @@ func runDev(ctx context.Context, p *program, o devOptions, hierarchyGiven bool) 
 	return d.serve(ctx, stop, p, server)
 }
 
+// settings are the options as the web pages show them; the address of the database may have a password in it.
+func (o devOptions) settings() []console.Setting {
+	return []console.Setting{
+		{Path: "--data", Value: o.data}, {Path: "--https", Value: o.https}, {Path: "--http", Value: o.http}, {Path: "--hierarchy", Value: o.hierarchy},
+		{Path: "--domains", Value: o.domains}, {Path: "--http01-port", Value: fmt.Sprint(o.httpPort)}, {Path: "--tlsalpn01-port", Value: fmt.Sprint(o.tlsPort)},
+		{Path: "--resolver", Value: o.resolver}, {Path: "--allow-egress", Value: strings.Join(o.allowEgress, " ")}, {Path: "--acme-eab", Value: o.acmeEAB},
+		{Path: "--log-level", Value: o.logLevel},
+	}
+}
+
 // loopbackOnly refuses an address that others could reach, and a port that is not known beforehand.
 func loopbackOnly(flag, address string) error {
 	host, port, err := net.SplitHostPort(address)
@@ -159,7 +170,7 @@ func (d dataFolder) server(ctx context.Context, o devOptions, hierarchyGiven boo
 	doors := proof.Egress // a server to try is on this machine
 	doors.Allow = append(slices.Clone(doors.Allow), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	return NewServer(ctx, ServerConfig{
-		ACME: accounts, Proof: proof, Doors: doors, Database: database, HTTPS: o.https, HTTP: o.http, BaseURL: "http://" + o.http, OpenKey: k.open,
+		Settings: o.settings(), ACME: accounts, Proof: proof, Doors: doors, Database: database, HTTPS: o.https, HTTP: o.http, BaseURL: "http://" + o.http, OpenKey: k.open,
 		Names: ca.NamePolicy{AllowAddresses: proof.Egress.Allow}, OwnNames: names, ClientName: clientName, Grace: 10 * time.Second, Log: log,
 		// One machine, and one person on it: limits would only be in the way of trying how fast it is.
 		Limits: web.Limits{Address: web.Rate{PerSecond: -1}, Token: web.Rate{PerSecond: -1}},

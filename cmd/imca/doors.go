@@ -19,7 +19,10 @@ func (s *Server) private() http.Handler {
 	return byPath(map[string]http.Handler{
 		"ca": public, "crl": public, "ocsp": public, "acme": s.acme(),
 		"v1": rest, "docs": rest, "openapi.yaml": rest, "problems": rest, "healthz": rest, "readyz": rest,
-	}, console.New(console.Config{CA: s.ca, Frame: s.frame, Sessions: noSessions{}}))
+	}, console.New(console.Config{
+		CA: s.ca, Frame: s.frame, Sessions: noSessions{}, Metrics: s.metrics, Settings: s.cfg.Settings, Log: s.cfg.Log,
+		Background: func(do func(context.Context)) { s.background.Go(func() { do(s.life) }) },
+	}))
 }
 
 // noSessions has nobody signed in.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/imca-project/imca/internal/config"
+	"github.com/imca-project/imca/internal/console"
 	"github.com/imca-project/imca/internal/keys"
 	"github.com/imca-project/imca/internal/web"
 )
@@ -49,8 +50,12 @@ func runServe(ctx context.Context, p *program, path string) error {
 	log := slog.New(slog.NewJSONHandler(p.err, &slog.HandlerOptions{Level: s.logLevel}))
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	shown, err := s.shown()
+	if err != nil {
+		return err
+	}
 	server, err := NewServer(ctx, ServerConfig{
-		Database: url, HTTPS: listener(s.Listen.HTTPS), HTTP: listener(s.Listen.HTTP), Ops: listener(s.Listen.Ops),
+		Settings: shown, Database: url, HTTPS: listener(s.Listen.HTTPS), HTTP: listener(s.Listen.HTTP), Ops: listener(s.Listen.Ops),
 		BaseURL: s.PublicURL, OpenKey: k.open, Profiles: s.profiles, Names: s.names, Proof: s.proof, Doors: s.proof.Egress, OIDC: s.OIDC, Machines: s.Machines, CRLs: s.crls,
 		OwnNames: s.ownNames, CertificateFile: s.TLS.Certificate, KeyFile: s.TLS.Key, ClientName: s.clientName,
 		Limits: web.Limits{
@@ -73,6 +78,16 @@ func runServe(ctx context.Context, p *program, path string) error {
 		log.Info("ending: requests under way are finished")
 	}
 	return errors.Join(err, server.Close())
+}
+
+// shown is the configuration as operators see it in their browser.
+func (s *settings) shown() ([]console.Setting, error) {
+	lines, err := s.Lines()
+	var shown []console.Setting
+	for _, l := range lines {
+		shown = append(shown, console.Setting{Path: l.Path, Value: l.Value})
+	}
+	return shown, err
 }
 
 // collectLessOften lets the heap of a server grow to three times what is alive before garbage is collected, instead of twice: issuing makes much

@@ -17,6 +17,7 @@ import (
 	"github.com/imca-project/imca/internal/acme"
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/config"
+	"github.com/imca-project/imca/internal/console"
 	"github.com/imca-project/imca/internal/egress"
 	"github.com/imca-project/imca/internal/issuer"
 	"github.com/imca-project/imca/internal/pki"
@@ -49,7 +50,8 @@ type ServerConfig struct {
 	ClientName pki.Name // the subject of the platform's client certificate
 	Limits     web.Limits
 	Proxies    []netip.Prefix
-	Grace      time.Duration // how long requests may take when the server ends; zero means 30 s
+	Settings   []console.Setting // what the console shows of the configuration
+	Grace      time.Duration     // how long requests may take when the server ends; zero means 30 s
 
 	Now func() time.Time // nil means time.Now
 	Log *slog.Logger     // nil means slog.Default

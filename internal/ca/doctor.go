@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/imca-project/imca/internal/issuer"
+	"github.com/imca-project/imca/internal/pki"
 )
 
 // Severity is how much a Finding matters.
@@ -54,6 +55,31 @@ func (c *CA) Examine(ctx context.Context, p Principal, progress func(certificate
 		}
 		q.Beyond = page.Next
 	}
+}
+
+// ExamineCertificate holds one certificate against the rules, as Examine does, and against the lints that it had to pass before it was signed. A
+// developer may ask about those of the own app.
+func (c *CA) ExamineCertificate(ctx context.Context, p Principal, serial pki.Serial) ([]Finding, error) {
+	cert, act, err := c.certificate(ctx, p, ActReadCertificate, serial)
+	if err != nil {
+		return nil, err
+	}
+	if findings := c.examineCertificate(cert, act.Event.At); len(findings) > 0 || len(cert.Signature) == 0 {
+		return findings, nil
+	}
+	der, err := cert.DER()
+	if err != nil {
+		return nil, fmt.Errorf("assembling the certificate %s: %w", serial, err)
+	}
+	for _, i := range c.issuers {
+		if i.Name() != cert.Authority {
+			continue
+		}
+		if err := i.Lint(der); err != nil {
+			return []Finding{{SeverityFault, serial.String(), sentence(err)}}, nil
+		}
+	}
+	return nil, nil
 }
 
 func (c *CA) examineAuthorities(now time.Time) []Finding {

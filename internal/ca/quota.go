@@ -33,6 +33,9 @@ type Quota struct {
 
 const week = 7 * 24 * time.Hour
 
+// Quotas are those that every app has.
+func (c *CA) Quotas() Quotas { return c.rules.Quotas }
+
 // forCertificate are the quotas that an issuance takes from.
 func (q Quotas) forCertificate(app string, names []pki.Name) []Quota {
 	var quotas []Quota

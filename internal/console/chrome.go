@@ -51,7 +51,14 @@ func (v *visit) menu() []navEntry {
 	if v.principal.Role == ca.RoleDeveloper {
 		return entries
 	}
-	add(ca.ActReadCertificate, "/console", "nav.overview")
+	add(ca.ActReadFigures, "/console", "nav.overview")
+	add(ca.ActReadCertificate, certificatesPath, "nav.certificates")
+	add(ca.ActRevokeSearch, bulkPath, "nav.revoke")
+	add(ca.ActReadDomain, approvalsPath, "nav.approvals")
+	add(ca.ActListApps, appsPath, "nav.apps")
+	add(ca.ActReadEvents, "/console/events", "nav.events")
+	add(ca.ActReadAuthorities, "/console/authorities", "nav.authorities")
+	add(ca.ActExamine, "/console/settings", "nav.settings")
 	return entries
 }
 
@@ -61,4 +68,13 @@ func within(path, entry string) bool {
 		return path == entry
 	}
 	return path == entry || strings.HasPrefix(path, entry+"/")
+}
+
+// done is the path of a page that says what has just been done.
+func done(path, what string) string {
+	separator := "?"
+	if strings.Contains(path, "?") {
+		separator = "&"
+	}
+	return path + separator + "done=" + what
 }

@@ -12,10 +12,10 @@
 package console
 
 import (
+	"cmp"
 	"context"
+	"log/slog"
 	"net/http"
-
-	"github.com/go-chi/chi/v5"
 
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/web"
@@ -26,6 +26,25 @@ type Config struct {
 	CA       *ca.CA
 	Frame    *web.Frame
 	Sessions Sessions
+
+	// Metrics are what this process has counted and timed; nil: nothing.
+	Metrics *web.Metrics
+
+	// Settings are those that the process runs with, to look at; what is secret is masked already.
+	Settings []Setting
+
+	// Background carries out what goes on when its page has been answered. The context that it gives ends with the server, which waits for
+	// the function. nil means a goroutine that nobody waits for.
+	Background func(func(context.Context))
+
+	// Log gets what goes wrong in the background; nil means slog.Default.
+	Log *slog.Logger
+}
+
+// Setting is one line of the configuration.
+type Setting struct {
+	Path  string // "crl.interval_minutes"
+	Value string
 }
 
 // Sessions tell who is signed in.
@@ -43,26 +62,74 @@ type site struct {
 	assets    *assets
 	languages []*language
 	templates map[string]templates // by the tag of the language
+	metrics   *web.Metrics
+	settings  []Setting
+	runs      *runs
 }
 
 // New returns the door.
 func New(cfg Config) http.Handler {
-	s := &site{ca: cfg.CA, frame: cfg.Frame, sessions: cfg.Sessions, assets: loadAssets(), languages: loadLanguages()}
+	s := &site{
+		ca: cfg.CA, frame: cfg.Frame, sessions: cfg.Sessions, assets: loadAssets(), languages: loadLanguages(), metrics: cfg.Metrics, settings: cfg.Settings,
+		runs: &runs{ca: cfg.CA, background: cfg.Background, now: cfg.Frame.Now, log: cmp.Or(cfg.Log, slog.Default()), all: make(map[string]*run)},
+	}
+	if s.runs.background == nil {
+		s.runs.background = func(do func(context.Context)) { go do(context.Background()) }
+	}
 	s.templates = loadTemplates(s.languages, s.assets)
 	r := cfg.Frame.Router()
 	r.Use(secure, http.NewCrossOriginProtection().Handler)
 	r.NotFound(s.open(notFound))
 	r.MethodNotAllowed(s.open(notFound))
-	s.routes(r)
+	r.Get("/assets/*", s.assets.serve)
+	r.Post("/language", s.open(chooseLanguage))
+	for _, route := range routes() {
+		r.Method(route.method, route.path, s.signedIn(route.page))
+	}
 	return r
 }
 
-// routes is the whole door. Pages made with signedIn have a principal; those made with open are for everybody.
-func (s *site) routes(r chi.Router) {
-	r.Get("/assets/*", s.assets.serve)
-	r.Post("/language", s.open(chooseLanguage))
-	r.Get("/", s.signedIn(home))
-	r.Get("/console", s.signedIn(overview))
+type route struct {
+	method, path string
+	page         func(*visit) error
+}
+
+// routes are the pages for whoever is signed in. What each of them may show and do is for the verbs of internal/ca to say.
+func routes() []route {
+	const get, post = http.MethodGet, http.MethodPost
+	return []route{
+		{get, "/", home},
+
+		{get, "/console", overview},
+		{get, "/console/certificates", certificates},
+		{get, "/console/certificates.csv", export("text/csv; charset=utf-8", "certificates-*.csv", newCSV)},
+		{get, "/console/certificates.json", export("application/json", "certificates-*.json", newJSON)},
+		{post, "/console/certificates/saved", saveSearch},
+		{get, "/console/certificates/{serial}", certificate},
+		{get, "/console/certificates/{serial}/pem", downloadCertificate},
+		{get, "/console/certificates/{serial}/revoke", askRevoke},
+		{post, "/console/certificates/{serial}/revoke", revoke},
+		{post, "/console/certificates/{serial}/release", release},
+		{get, "/console/revoke", askBulk},
+		{post, "/console/revoke/count", countBulk},
+		{post, "/console/revoke/start", startBulk},
+		{get, "/console/revoke/{run}", watchRun},
+		{get, "/console/approvals", approvals},
+		{get, "/console/approvals/{app}/{name}", approval},
+		{post, "/console/approvals/{app}/{name}/approve", approve},
+		{post, "/console/approvals/{app}/{name}/reject", reject},
+		{get, "/console/apps", apps},
+		{get, "/console/apps/new", newApp},
+		{post, "/console/apps/new", createApp},
+		{get, "/console/apps/{app}", app},
+		{post, "/console/apps/{app}", changeApp},
+		{post, "/console/apps/{app}/tokens", createToken},
+		{post, "/console/apps/{app}/eab", createEAB},
+		{post, "/console/apps/{app}/tokens/{token}/revoke", revokeToken},
+		{get, "/console/events", events},
+		{get, "/console/authorities", authorities},
+		{get, "/console/settings", settings},
+	}
 }
 
 // policy is the Content-Security-Policy of every page: all that a page needs comes from here, and nothing of it stands in the page itself.

@@ -56,9 +56,25 @@ func functions(l *language, a *assets) template.FuncMap {
 		"asset": a.path,                                                                     // asset "console.css"
 		"n":     func(n any) string { return shown(n) },                                     // a number
 		"stamp": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }, // as it is shown without a script
-		"exact": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },           // as scripts read it
-		"args":  arguments,                                                                  // args "name" value …: the argument of a part
+		"day":   func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
+		"exact": func(t time.Time) string { return t.UTC().Format(time.RFC3339) }, // as scripts read it
+		"tone":  tone,                                                             // tone state: the colour of a state
+		"claim": claimPath,                                                        // where to decide about a claim
+		"args":  arguments,                                                        // args "name" value …: the argument of a part
 	}
+}
+
+// tone is the class of a state: whether it is as it should be.
+func tone(state any) string {
+	switch fmt.Sprint(state) {
+	case "valid", "done":
+		return "good"
+	case "pending", "awaiting-approval", "conflict", "superseded":
+		return "warn"
+	case "revoked", "suspended", "rejected", "refused", "fault":
+		return "bad"
+	}
+	return ""
 }
 
 // arguments makes the argument of a part that needs several values.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-chi/chi/v5"
+
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/web"
 )
@@ -24,6 +26,15 @@ type visit struct {
 }
 
 func (v *visit) context() context.Context { return v.r.Context() }
+
+// param is a part of the path.
+func (v *visit) param(name string) string {
+	raw := chi.URLParam(v.r, name)
+	if value, err := url.PathUnescape(raw); err == nil {
+		return value
+	}
+	return raw
+}
 
 // cookieName is the cookie with the session's secret. Its prefix makes browsers take it over HTTPS only, and for this host alone.
 const cookieName = "__Host-imca"

@@ -115,6 +115,7 @@ func (w *world) Write(line []byte) (int, error) {
 type person struct {
 	*world
 	headers http.Header
+	cookies map[string]string
 }
 
 // as is somebody who is signed in with a role; a developer is of the app demo.
@@ -127,13 +128,13 @@ func (w *world) as(role ca.Role) *person {
 	_, secret, err := w.ca.CreateToken(w.t.Context(), root, request)
 	require.NoError(w.t, err)
 	p := w.nobody()
-	p.headers.Set("Cookie", "__Host-imca="+secret)
+	p.cookies["__Host-imca"] = secret
 	return p
 }
 
 // nobody is somebody who is not signed in.
 func (w *world) nobody() *person {
-	return &person{world: w, headers: http.Header{"Accept": {"text/html"}, "Sec-Fetch-Site": {"same-origin"}}}
+	return &person{world: w, cookies: make(map[string]string), headers: http.Header{"Accept": {"text/html"}, "Sec-Fetch-Site": {"same-origin"}}}
 }
 
 // answer is what came back.
@@ -151,6 +152,9 @@ func (p *person) ask(method, path string, form url.Values) answer {
 	r, err := http.NewRequestWithContext(p.t.Context(), method, p.url+path, strings.NewReader(form.Encode()))
 	require.NoError(p.t, err)
 	r.Header = p.headers.Clone()
+	for name, value := range p.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
@@ -163,10 +167,22 @@ func (p *person) ask(method, path string, form url.Values) answer {
 	return answer{response, string(body)}
 }
 
+// keep keeps the cookies of an answer, as a browser does.
+func (p *person) keep(a answer) {
+	for _, c := range a.Cookies() {
+		p.cookies[c.Name] = c.Value
+	}
+}
+
 // page asks for a page that must be there.
 func (p *person) page(path string) answer {
 	p.t.Helper()
 	a := p.get(path)
 	require.Equal(p.t, http.StatusOK, a.StatusCode, "%s: %s", path, a.body)
 	return a
+}
+func (w *world) advance(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now = w.now.Add(d)
 }

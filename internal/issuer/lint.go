@@ -49,3 +49,6 @@ func (l *linter) check(der []byte) error {
 	return refuse("", "the certificate would break a rule of X.509: ask for other names or another key, or show this to the operator: %s",
 		strings.Join(objections, "; "))
 }
+
+// Lint holds a certificate against the lints that every one must pass before it is signed. The error names those that object.
+func (i *Issuer) Lint(der []byte) error { return i.linter.check(der) }

@@ -80,10 +80,11 @@ var uses = []use{
 	{
 		of: []string{"time.Now", "time.Since", "time.Until"},
 		leftTo: map[string]string{
-			"cmd/imca":        "it wires the clock",
-			"internal/judge":  "it waits for processes",
-			"internal/egress": "the deadline of a connection is compared with the runtime's own clock",
-			"internal/status": "so is that of a long answer",
+			"cmd/imca":         "it wires the clock",
+			"internal/judge":   "it waits for processes",
+			"internal/egress":  "the deadline of a connection is compared with the runtime's own clock",
+			"internal/status":  "so is that of a long answer",
+			"internal/console": "and that of an export",
 		},
 		asValue: true, // the default of a Config's Now field
 		why:     "now is a field of Config, asked once per verb and passed down",

@@ -105,6 +105,35 @@ func (m *Metrics) Issuance(profile string) (ended func(ca.Result)) {
 	}
 }
 
+// IssuanceDurations tells how long issuing took, whatever the profile, since the process started: how many took up to each of the bounds and longer than the
+// one before, and, last, how many took longer than all of them.
+func (m *Metrics) IssuanceDurations() (bounds []time.Duration, counts []int) {
+	alone := prometheus.NewRegistry() // everything else that is measured takes its time
+	alone.MustRegister(m.issuing)
+	families, err := alone.Gather()
+	if err != nil {
+		return nil, nil // what our own histogram never gives
+	}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			h := metric.GetHistogram()
+			if counts == nil {
+				counts = make([]int, len(h.GetBucket())+1)
+			}
+			before := uint64(0)
+			for i, b := range h.GetBucket() {
+				if len(bounds) < len(h.GetBucket()) {
+					bounds = append(bounds, time.Duration(b.GetUpperBound()*float64(time.Second)))
+				}
+				counts[i] += int(b.GetCumulativeCount() - before)
+				before = b.GetCumulativeCount()
+			}
+			counts[len(counts)-1] += int(h.GetSampleCount() - before)
+		}
+	}
+	return bounds, counts
+}
+
 // Watch adds what is to be seen of a CA: when its authorities end, and whether its database answers, and how fast.
 func (m *Metrics) Watch(c *ca.CA) {
 	m.registry.MustRegister(&authority{ca: c, now: m.now})
