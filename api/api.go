@@ -80,6 +80,10 @@ func (d *door) routes() []route {
 		{post, "/v1/checks", d.private(d.runCheck)},
 		{get, "/v1/checks", d.private(d.listChecks, "app", "endpoint", "state", "limit", "cursor")},
 		{get, "/v1/checks/{id}", d.private(d.readCheck)},
+		{post, "/v1/endpoints", d.private(d.addEndpoint)},
+		{get, "/v1/endpoints", d.private(d.listEndpoints, "app", "limit", "cursor")},
+		{get, "/v1/endpoints/{id}", d.private(d.readEndpoint)},
+		{del, "/v1/endpoints/{id}", d.private(d.removeEndpoint)},
 
 		{post, "/v1/apps", d.private(d.createApp)},
 		{get, "/v1/apps", d.private(d.listApps, "limit", "cursor")},

@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -110,6 +111,7 @@ func TestCheckThatTakesLong(t *testing.T) {
 	w.ask("developer", "POST", "/v1/checks", body, "Prefer", "wait=99999999999").read(t, http.StatusCreated, &k)
 
 	var again api.Check
+	k = api.Check{}
 	w.ask("developer", "POST", "/v1/checks", body, "Idempotency-Key", "k").read(t, http.StatusCreated, &k)
 	got := w.ask("developer", "POST", "/v1/checks", body, "Idempotency-Key", "k")
 	got.read(t, http.StatusOK, &again)
@@ -148,4 +150,60 @@ func TestBadChecks(t *testing.T) {
 	for _, query := range []string{"cursor=chk_1", "state=over", "endpoint=www.example.com", "limit=0", "url=x"} {
 		w.ask("operator", "GET", "/v1/checks?"+query, "").problem(t, ca.KindInvalid)
 	}
+}
+
+func TestEndpoints(t *testing.T) {
+	onEach(t, func(t *testing.T, w *world) {
+		w.doors.say(func(v ca.Visit) (ca.Sight, error) { return sightOf(v, "wrong_way"), nil })
+		e, err := w.as("developer").AddEndpoint(t.Context(), api.EndpointRequest{URL: "https://WWW.example.com/callback", Callback: true})
+		require.NoError(t, err)
+		require.Equal(t, "https://www.example.com/callback", e.URL)
+		require.Empty(t, e.Alerts)
+		again, err := w.as("operator").AddEndpoint(t.Context(), api.EndpointRequest{URL: e.URL, App: "demo"})
+		require.NoError(t, err)
+		require.Equal(t, e.ID, again.ID)
+		require.Eventually(t, func() bool {
+			e, err = w.as("developer").Endpoint(t.Context(), e.ID)
+			require.NoError(t, err)
+			return e.CheckedAt != nil
+		}, 10*time.Second, 20*time.Millisecond)
+		require.Equal(t, []string{"open", "locked-out"}, e.Alerts)
+		require.Equal(t, "wrong_way", e.Summary)
+		k, err := w.as("developer").Check(t.Context(), e.Check)
+		require.NoError(t, err)
+		require.Equal(t, "scheduled", k.Cause)
+
+		w.pass(time.Second)
+		_, err = w.as("developer").AddEndpoint(t.Context(), api.EndpointRequest{URL: e.URL + "/2"})
+		require.NoError(t, err)
+		page, err := w.as("auditor").Endpoints(t.Context(), api.Filter{"app": "demo", "limit": "1"})
+		require.NoError(t, err)
+		require.Equal(t, e.ID, page.Items[0].ID)
+		page, err = w.as("auditor").Endpoints(t.Context(), api.Filter{"app": "demo", "limit": "1", "cursor": page.Next})
+		require.NoError(t, err)
+		require.Equal(t, e.URL+"/2", page.Items[0].URL)
+		require.NoError(t, w.as("developer").RemoveEndpoint(t.Context(), e.ID))
+		_, err = w.as("developer").Endpoint(t.Context(), e.ID)
+		refusal(t, err, ca.KindNotFound)
+	})
+}
+
+func TestBadEndpoints(t *testing.T) {
+	w := newWorld(t)
+	for body, kind := range map[string]ca.Kind{
+		`{}`: ca.KindInvalid, `{"url":"https://www.example.com/?q=1"}`: ca.KindInvalid, `{"url":"https://localhost/"}`: ca.KindRejectedName,
+		`{"url":"https://www.example.com/","app":"other"}`: ca.KindNotFound, `{"url":"https://www.example.com/","every":"hour"}`: ca.KindMalformed,
+	} {
+		w.ask("developer", "POST", "/v1/endpoints", body).problem(t, kind)
+	}
+	w.ask("operator", "POST", "/v1/endpoints", `{"url":"https://www.example.com/"}`).problem(t, ca.KindInvalid)
+	w.ask("developer", "GET", "/v1/endpoints/end_1", "").problem(t, ca.KindNotFound)
+	w.ask("developer", "DELETE", "/v1/endpoints/end_1", "").problem(t, ca.KindNotFound)
+	w.ask("developer", "GET", "/v1/endpoints?app=other", "").problem(t, ca.KindNotFound)
+	w.ask("developer", "GET", "/v1/endpoints?cursor=x", "").problem(t, ca.KindInvalid)
+	for i := range 100 {
+		_, err := w.as("developer").AddEndpoint(t.Context(), api.EndpointRequest{URL: fmt.Sprintf("https://h%d.example.com/", i)})
+		require.NoError(t, err)
+	}
+	w.ask("developer", "POST", "/v1/endpoints", `{"url":"https://more.example.com/"}`).problem(t, ca.KindConflict)
 }

@@ -184,6 +184,31 @@ func (c *Client) Checks(ctx context.Context, f Filter) (*Page[Check], error) {
 	return list[Check](ctx, c, "/v1/checks", f)
 }
 
+// AddEndpoint registers an endpoint to be checked from now on. It may be repeated: the answer is then the endpoint as it is.
+func (c *Client) AddEndpoint(ctx context.Context, req EndpointRequest) (*Endpoint, error) {
+	var e Endpoint
+	err := c.create(ctx, "/v1/endpoints", "", req, &e)
+	return &e, err
+}
+
+// Endpoints is a page of the endpoints that the filter selects.
+func (c *Client) Endpoints(ctx context.Context, f Filter) (*Page[Endpoint], error) {
+	return list[Endpoint](ctx, c, "/v1/endpoints", f)
+}
+
+// Endpoint reads an endpoint.
+func (c *Client) Endpoint(ctx context.Context, id string) (*Endpoint, error) {
+	var e Endpoint
+	err := c.read(ctx, "/v1/endpoints/"+url.PathEscape(id), nil, &e)
+	return &e, err
+}
+
+// RemoveEndpoint ends the regular checks of an endpoint.
+func (c *Client) RemoveEndpoint(ctx context.Context, id string) error {
+	_, err := c.do(ctx, http.MethodDelete, "/v1/endpoints/"+url.PathEscape(id), nil, nil)
+	return err
+}
+
 // CreateApp makes an app.
 func (c *Client) CreateApp(ctx context.Context, req AppRequest) (*App, error) {
 	var app App

@@ -55,6 +55,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"POST /v1/checks":                        {`{"url":"https://www.example.com/","app":"demo"}`, [7]int{401, 401, 404, 201, 403, 201, 201}},
 		"GET /v1/checks":                         {"", [7]int{401, 401, 200, 200, 200, 200, 200}},
 		"GET /v1/checks/{id}":                    {"", [7]int{401, 401, 404, 200, 200, 200, 200}},
+		"POST /v1/endpoints":                     {`{"url":"https://www.example.com/","app":"demo"}`, [7]int{401, 401, 404, 201, 403, 200, 200}},
+		"GET /v1/endpoints":                      {"", [7]int{401, 401, 200, 200, 200, 200, 200}},
+		"GET /v1/endpoints/{id}":                 {"", [7]int{401, 401, 404, 200, 200, 200, 200}},
+		"DELETE /v1/endpoints/{id}":              {"", [7]int{401, 401, 404, 204, 403, 204, 204}},
 		"POST /v1/apps":                          {`{"name":"new"}`, [7]int{401, 401, 403, 403, 403, 201, 201}},
 		"GET /v1/apps":                           {"", [7]int{401, 401, 403, 403, 200, 200, 200}},
 		"GET /v1/apps/{id}":                      {"", [7]int{401, 401, 404, 200, 200, 200, 200}},
@@ -86,6 +90,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 	}
 	require.Len(t, matrix, len(routes), "the table has a route that is gone")
 
+	// Checks make canaries beside the requests; those of this one are used by all.
+	_, err := w.as("developer").RunCheck(t.Context(), api.CheckRequest{URL: "https://www.example.com/"})
+	require.NoError(t, err)
 	for route, row := range matrix {
 		method, path, _ := strings.Cut(route, " ")
 		for i, who := range people {
@@ -120,6 +127,11 @@ func (w *world) fill(path string) string {
 		k, err := w.as("developer").RunCheck(w.t.Context(), api.CheckRequest{URL: "https://www.example.com/"})
 		require.NoError(w.t, err)
 		path = strings.Replace(path, "{id}", k.ID, 1)
+	}
+	if strings.HasPrefix(path, "/v1/endpoints/{id}") {
+		e, err := w.as("developer").AddEndpoint(w.t.Context(), api.EndpointRequest{URL: "https://registered.example.com/"})
+		require.NoError(w.t, err)
+		path = strings.Replace(path, "{id}", e.ID, 1)
 	}
 	if strings.Contains(path, "{name}") {
 		rival := strings.HasSuffix(path, "/resolve")

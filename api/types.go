@@ -398,3 +398,25 @@ type CheckChange struct {
 	Worse  bool   `json:"worse"`
 	Text   string `json:"text"`
 }
+
+// EndpointRequest registers an endpoint to be checked from now on.
+type EndpointRequest struct {
+	URL      string `json:"url,omitempty" max:"1000"`
+	Callback bool   `json:"callback,omitempty"`
+	App      string `json:"app,omitempty" max:"64"`
+}
+
+// Endpoint is one that is checked every day, after each issuance for its name, and before its certificate ends.
+type Endpoint struct {
+	ID          string     `json:"id"`
+	App         string     `json:"app"`
+	URL         string     `json:"url"` // in normal form
+	Callback    bool       `json:"callback"`
+	CreatedAt   time.Time  `json:"created_at"`
+	CreatedBy   string     `json:"created_by"`
+	NextCheckAt time.Time  `json:"next_check_at"`
+	CheckedAt   *time.Time `json:"checked_at,omitempty"`
+	Check       string     `json:"check,omitempty"`   // the ID of the last check
+	Summary     string     `json:"summary,omitempty"` // of that
+	Alerts      []string   `json:"alerts"`            // "open", "locked-out", "faulty", "drift", "lapsing"
+}

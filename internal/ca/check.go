@@ -25,8 +25,8 @@ type CheckRules struct {
 	// Keep is how long a check can be read. Default: 90 days.
 	Keep time.Duration
 
-	// Observe, if not nil, is called when a check has ended: for metrics. It may not block.
-	Observe func(cause CheckCause, summary string)
+	// Observe, if not nil, is called when a check has ended, with the alerts that began: for metrics. It may not block.
+	Observe func(cause CheckCause, summary string, began []Alert)
 }
 
 // withDefaults fills in what was left out.
@@ -37,7 +37,7 @@ func (r CheckRules) withDefaults() CheckRules {
 	r.Concurrency = cmp.Or(r.Concurrency, 8)
 	r.Keep = cmp.Or(r.Keep, 90*24*time.Hour)
 	if r.Observe == nil {
-		r.Observe = func(CheckCause, string) {}
+		r.Observe = func(CheckCause, string, []Alert) {}
 	}
 	return r
 }
@@ -165,8 +165,9 @@ type Checks interface {
 	// LeaseCheck puts off the DueAt of a check and counts its Tries, as a process does that is about to run it. ErrChanged: another was faster. It has
 	// no event.
 	LeaseCheck(ctx context.Context, k Check, until time.Time) error
-	// FinishCheck commits how a check ended, which has the given DueAt still. ErrChanged: it has not, and somebody else answers for it.
-	FinishCheck(ctx context.Context, k Check, act Act) error
+	// FinishCheck commits how a check ended, which has the given DueAt still, and what that brings about; the endpoint has the given Version still,
+	// and it is counted up. ErrChanged: one of them has not, and nothing was changed.
+	FinishCheck(ctx context.Context, k Check, end CheckEnd, act Act) error
 	// ForgetChecks removes those created before a time.
 	ForgetChecks(ctx context.Context, before time.Time) error
 }

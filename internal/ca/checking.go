@@ -141,26 +141,39 @@ func parseEndpoint(text string) (endpoint, error) {
 	return endpoint{"https://" + host + path, n, port}, nil
 }
 
-// endpointOf reads the URL of an endpoint and refuses one that is not the app's.
+// endpointOf reads the URL of an endpoint and refuses a developer one that is not the app's.
 func (c *CA) endpointOf(ctx context.Context, now time.Time, p Principal, app, text string) (endpoint, error) {
+	switch {
+	case app == "":
+		return parseEndpoint(text)
+	case p.Role == RoleDeveloper:
+		return c.ownEndpoint(ctx, now, app, text)
+	}
+	if _, err := c.appOf(ctx, app); err != nil {
+		return endpoint{}, err
+	}
+	return parseEndpoint(text)
+}
+
+// ownEndpoint reads the URL of an endpoint of an app: its name is one that the app could have a certificate for.
+func (c *CA) ownEndpoint(ctx context.Context, now time.Time, app, text string) (endpoint, error) {
 	e, err := parseEndpoint(text)
-	if err != nil || app == "" {
+	if err != nil {
 		return e, err
 	}
 	whose, err := c.appOf(ctx, app)
-	if err != nil || p.Role != RoleDeveloper {
+	if err != nil {
 		return e, err
 	}
 	if e.port != 443 && e.port < 1024 {
 		return e, refuse(KindInvalid, "/url", "Port %d belongs to another service: use 443, or one from 1024 on.", e.port)
 	}
 	var refusal *Error
-	if err := c.mayHave(ctx, now, whose, e.name); errors.As(err, &refusal) {
+	err = c.mayHave(ctx, now, whose, e.name)
+	if errors.As(err, &refusal) {
 		return e, &Error{Kind: refusal.Kind, Field: "/url", Detail: refusal.Detail, Err: err}
-	} else if err != nil {
-		return e, err
 	}
-	return e, nil
+	return e, err
 }
 
 // Check is the check with this ID. A developer sees those of the own app.

@@ -66,15 +66,20 @@ func (g *checking) ended(id string) {
 	delete(g.waiting, id)
 }
 
-// KeepChecks runs checks until ctx ends: those that are asked for at once, and those that another process has left behind. Any number of processes
+// KeepChecks runs checks until ctx ends: those that are asked for at once, those of registered endpoints in their time, and those that another process
+// has left behind. Any number of processes
 // may do it: each check is leased by one of them.
 func (c *CA) KeepChecks(ctx context.Context) {
+	if c.checks.Look == nil {
+		return
+	}
 	var running sync.WaitGroup
 	defer running.Wait()
 	tick := time.NewTicker(checkPause)
 	defer tick.Stop()
 	for {
-		if err := c.beginChecks(ctx, &running); err != nil && ctx.Err() == nil {
+		err := c.scheduleChecks(ctx)
+		if err := errors.Join(err, c.beginChecks(ctx, &running)); err != nil && ctx.Err() == nil {
 			c.log.ErrorContext(ctx, "looking for checks to run; it is tried again in a while", "error", err)
 		}
 		select {
@@ -90,14 +95,14 @@ func (c *CA) KeepChecks(ctx context.Context) {
 func (c *CA) RunDueChecks(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
-	return c.beginChecks(ctx, &running)
+	if c.checks.Look == nil {
+		return nil
+	}
+	return errors.Join(c.scheduleChecks(ctx), c.beginChecks(ctx, &running))
 }
 
 // beginChecks begins all checks that are due, as soon as there is room for each.
 func (c *CA) beginChecks(ctx context.Context, running *sync.WaitGroup) error {
-	if c.checks.Look == nil {
-		return nil
-	}
 	for {
 		now := c.clock()
 		due, err := c.store.DueChecks(ctx, now, cap(c.checking.slots))
@@ -157,6 +162,12 @@ func (c *CA) carryOutCheck(ctx context.Context, k Check) error {
 	default:
 		return err
 	}
+	return c.finishCheck(ctx, k)
+}
+
+// finishCheck commits how a check ended.
+func (c *CA) finishCheck(ctx context.Context, k Check) error {
+	ctx = context.WithoutCancel(ctx)
 	now := c.clock()
 	k.FinishedAt = now
 	act := Act{Event: c.event(now, itself(), ActFinishCheck, target{app: k.App, object: k.ID, detail: map[string]string{"url": k.URL, "state": string(k.State)}})}
@@ -165,22 +176,33 @@ func (c *CA) carryOutCheck(ctx context.Context, k Check) error {
 	} else {
 		act.Event.Detail["why"] = oneLine(k.Failure)
 	}
-	err = c.store.FinishCheck(context.WithoutCancel(ctx), k, act)
-	if errors.Is(err, ErrChanged) {
-		return nil // it took so long that another has taken it up
+	for range tries {
+		end, err := c.endOf(ctx, now, k)
+		if err != nil {
+			return err
+		}
+		switch err := c.store.FinishCheck(ctx, k, end, act); {
+		case err == nil:
+			c.checks.Observe(k.Cause, k.Facts.Summary, end.began())
+			return nil
+		case !errors.Is(err, ErrChanged):
+			return fmt.Errorf("recording the end of the check %s: %w", k.ID, err)
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("recording the end of the check %s: %w", k.ID, err)
-	}
-	c.checks.Observe(k.Cause, act.Event.Detail["summary"])
-	return nil
+	return nil // it took so long that another has taken it up
 }
 
 // lookAtDoor looks, and notes in k what the sight is compared with.
 func (c *CA) lookAtDoor(ctx context.Context, k *Check) (Sight, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
-	canaries, err := c.canaries(ctx, c.clock())
+	now := c.clock()
+	if k.Cause != CauseAsked { // the app may have lost the name since it registered the endpoint
+		if _, err := c.ownEndpoint(ctx, now, k.App, k.URL); err != nil {
+			return Sight{}, err
+		}
+	}
+	canaries, err := c.canaries(ctx, now)
 	if err != nil {
 		return Sight{}, err
 	}

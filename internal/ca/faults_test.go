@@ -158,8 +158,13 @@ func (f *fixture) liveChecking(note func(error) bool) {
 	}
 	_, err = f.ListChecks(ctx, auditor, ca.CheckQuery{})
 	note(err)
+	e, _, err := f.AddEndpoint(ctx, developer, ca.NewEndpoint{URL: "https://www.example.com/" + rand.Text()})
+	note(err)
 	f.clock.advance(2 * time.Minute)
 	note(f.RunDueChecks(ctx))
+	_, err = f.ListEndpoints(ctx, auditor, ca.EndpointQuery{})
+	note(err)
+	note(f.RemoveEndpoint(ctx, operator, e.ID))
 	all, err := f.store.ListChecks(ctx, ca.CheckQuery{Limit: 1000, State: ca.CheckRunning})
 	require.NoError(f.t, err)
 	for _, left := range all {

@@ -105,34 +105,43 @@ const (
 	ActCheck     Action = "check.run"
 	ActReadCheck Action = "check.read"
 
+	ActAddEndpoint    Action = "endpoint.add"
+	ActReadEndpoint   Action = "endpoint.read"
+	ActRemoveEndpoint Action = "endpoint.remove"
+
 	// What the CA does by itself.
 	ActRecheckDomain  Action = "domain.recheck"
 	ActSuspendDomain  Action = "domain.suspend"
 	ActPublishCRL     Action = "crl.publish"
 	ActIssueResponder Action = "certificate.issue-ocsp"
 	ActIssueCanary    Action = "certificate.issue-canary"
+	ActScheduleCheck  Action = "check.schedule"
 	ActFinishCheck    Action = "check.finish"
+	ActAlert          Action = "endpoint.alert"
+	ActRecover        Action = "endpoint.recover"
 )
 
 // permissions is the whole of who may do what. A developer's apply to the objects of their own app alone (authorize sees to that).
 var permissions = map[Role][]Action{
 	RoleDeveloper: {ActIssueServer, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadApp, ActRotateToken,
 		ActAddDomain, ActReadDomain, ActVerifyDomain, ActRemoveDomain, ActResolveDomain, ActRevokeOthers,
-		ActRevokeSearch, ActRegister, ActChangeAccount, ActCheck, ActReadCheck},
+		ActRevokeSearch, ActRegister, ActChangeAccount, ActCheck, ActReadCheck, ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint},
 	RoleAuditor: {ActReadCertificate, ActReadProfiles, ActReadAuthorities, ActReadEvents, ActReadApp, ActListApps, ActReadTokens,
-		ActExamine, ActReadFigures, ActReadDomain, ActRotateToken, ActReadCheck},
+		ActExamine, ActReadFigures, ActReadDomain, ActRotateToken, ActReadCheck, ActReadEndpoint},
 	RoleOperator: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken, ActRevokeToken, ActRotateToken, ActExamine, ActReadFigures,
 		ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
-		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActCheck, ActReadCheck},
+		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActCheck, ActReadCheck,
+		ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint},
 	RoleAdmin: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActCreateAuthority, ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken,
 		ActRevokeToken, ActRotateToken, ActExamine, ActReadFigures, ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
-		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActMoveKey, ActCheck, ActReadCheck},
+		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActMoveKey, ActCheck, ActReadCheck,
+		ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint},
 	roleKeyHolder: {ActRevokeByKey},
-	roleProgram:   {ActPublishCRL, ActIssueResponder, ActIssueCanary, ActRevoke},
+	roleProgram:   {ActPublishCRL, ActIssueResponder, ActIssueCanary, ActRevoke, ActScheduleCheck},
 }
 
 // Scopes are the actions that a token is good for, separated by spaces; empty: all of its role's.

@@ -26,6 +26,7 @@ type Store interface {
 	Authorities
 	Events
 	Checks
+	Endpoints
 
 	// Ping tells whether the database answers.
 	Ping(ctx context.Context) error

@@ -125,7 +125,7 @@ func (s *Store) LeaseCheck(ctx context.Context, k ca.Check, until time.Time) err
 }
 
 // FinishCheck implements ca.Store.
-func (s *Store) FinishCheck(ctx context.Context, k ca.Check, act ca.Act) error {
+func (s *Store) FinishCheck(ctx context.Context, k ca.Check, end ca.CheckEnd, act ca.Act) error {
 	facts, err := json.Marshal(k.Facts)
 	if err != nil {
 		return fmt.Errorf("encoding the facts of a check: %w", err)
@@ -139,12 +139,20 @@ func (s *Store) FinishCheck(ctx context.Context, k ca.Check, act ca.Act) error {
 		return err
 	}
 	return s.change(ctx, func(tx statements) error {
-		if err := begin(ctx, tx, act); err != nil {
+		for _, e := range append([]ca.Event{act.Event}, end.Events...) {
+			if err := begin(ctx, tx, ca.Act{Event: e}); err != nil {
+				return err
+			}
+		}
+		if err := changedOne(tx.exec(ctx, `UPDATE checks SET state = $3, due_at = NULL, finished_at = $4, failure = $5, facts = $6, since = $7, changes = $8, report = $9
+			WHERE id = $1 AND due_at = $2`,
+			text(k.ID), micros(k.DueAt), string(k.State), microsOrNull(k.FinishedAt), text(k.Failure), text(string(facts)), text(k.Since), text(string(changes)), report)); err != nil {
 			return err
 		}
-		return changedOne(tx.exec(ctx, `UPDATE checks SET state = $3, due_at = NULL, finished_at = $4, failure = $5, facts = $6, since = $7, changes = $8, report = $9
-			WHERE id = $1 AND due_at = $2`,
-			text(k.ID), micros(k.DueAt), string(k.State), microsOrNull(k.FinishedAt), text(k.Failure), text(string(facts)), text(k.Since), text(string(changes)), report))
+		if end.Endpoint == nil {
+			return nil
+		}
+		return finishEndpoint(ctx, tx, end.Endpoint)
 	})
 }
 

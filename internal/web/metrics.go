@@ -25,6 +25,7 @@ type Metrics struct {
 	issuing   *prometheus.HistogramVec
 	proofs    *prometheus.CounterVec
 	checks    *prometheus.CounterVec
+	alerts    *prometheus.CounterVec
 }
 
 // NewMetrics returns metrics with a registry of their own, to which others may add. now tells the time; nil means time.Now.
@@ -56,7 +57,10 @@ func NewMetrics(now func() time.Time) *Metrics {
 	m.checks = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "imca_checks_total", Help: "Checks of endpoints that have ended, by cause and summary: healthy, locked_out, open, wrong_way, undecided, faulty; or failed.",
 	}, []string{"cause", "summary"})
-	m.registry.MustRegister(m.requests, m.durations, m.issuances, m.issuing, m.proofs, m.checks,
+	m.alerts = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "imca_endpoint_alerts_total", Help: "Alerts about registered endpoints that began: open, locked-out, faulty, drift, lapsing.",
+	}, []string{"alert"})
+	m.registry.MustRegister(m.requests, m.durations, m.issuances, m.issuing, m.proofs, m.checks, m.alerts,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -86,12 +90,15 @@ func (m *Metrics) Proof(method ca.Method, result ca.ProofResult) {
 	m.proofs.WithLabelValues(string(method), string(result)).Inc()
 }
 
-// Check counts a check of an endpoint. It fits ca.CheckRules.Observe.
-func (m *Metrics) Check(cause ca.CheckCause, summary string) {
+// Check counts a check of an endpoint, and the alerts that it gave rise to. It fits ca.CheckRules.Observe.
+func (m *Metrics) Check(cause ca.CheckCause, summary string, began []ca.Alert) {
 	if summary == "" {
 		summary = "failed"
 	}
 	m.checks.WithLabelValues(string(cause), summary).Inc()
+	for _, alert := range began {
+		m.alerts.WithLabelValues(string(alert)).Inc()
+	}
 }
 
 // Issuance counts an issuance that begins; what it returns is called at its end. It fits ca.Config.Observe.

@@ -50,7 +50,7 @@ func checkComesBack(t *testing.T, s *suite) {
 	full.Changes = []ca.CheckChange{{What: "finding", Before: "a", After: "b", Worse: true, Text: "new: \u2028"}}
 	full.Report = []byte(`{"url":"` + strings.Repeat("x", 100_000) + `"}`)
 	before := s.events()
-	s.must(s.FinishCheck(t.Context(), full, NewAct(Epoch)))
+	s.must(s.FinishCheck(t.Context(), full, ca.CheckEnd{}, NewAct(Epoch)))
 	require.Equal(t, before+1, s.events())
 	full.DueAt = time.Time{}
 	found, err := s.open(t).Check(t.Context(), full.ID)
@@ -62,7 +62,7 @@ func checkComesBack(t *testing.T, s *suite) {
 	require.Equal(t, []ca.Check{full}, listed)
 
 	bare.State, bare.Failure = ca.CheckFailed, "no\x00 way"
-	s.must(s.FinishCheck(t.Context(), bare, NewAct(Epoch)))
+	s.must(s.FinishCheck(t.Context(), bare, ca.CheckEnd{}, NewAct(Epoch)))
 	bare.DueAt, bare.Failure = time.Time{}, "no\uFFFD way"
 	found, err = s.Check(t.Context(), bare.ID)
 	s.must(err)
@@ -99,10 +99,10 @@ func checkEndsOnce(t *testing.T, s *suite) {
 	s.must(s.LeaseCheck(t.Context(), stale, k.DueAt))
 	k.State, stale.State = ca.CheckDone, ca.CheckFailed
 	s.unchanged(func() {
-		require.ErrorIs(t, s.FinishCheck(t.Context(), stale, NewAct(Epoch)), ca.ErrChanged, "another has taken it up")
+		require.ErrorIs(t, s.FinishCheck(t.Context(), stale, ca.CheckEnd{}, NewAct(Epoch)), ca.ErrChanged, "another has taken it up")
 	})
 	stores := s.two()
-	exactlyOne(t, together(10, func(i int) error { return stores[i%2].FinishCheck(t.Context(), k, NewAct(Epoch)) }), ca.ErrChanged)
+	exactlyOne(t, together(10, func(i int) error { return stores[i%2].FinishCheck(t.Context(), k, ca.CheckEnd{}, NewAct(Epoch)) }), ca.ErrChanged)
 	found, err := s.Check(t.Context(), k.ID)
 	s.must(err)
 	require.Equal(t, ca.CheckDone, found.State)
@@ -121,7 +121,7 @@ func checksListed(t *testing.T, s *suite) {
 		s.check(k)
 		if i < 6 {
 			k.State = ca.CheckDone
-			s.must(s.FinishCheck(t.Context(), k, NewAct(Epoch)))
+			s.must(s.FinishCheck(t.Context(), k, ca.CheckEnd{}, NewAct(Epoch)))
 		}
 	}
 	for _, c := range []struct {

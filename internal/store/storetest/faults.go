@@ -53,6 +53,7 @@ func Methods() []string {
 		"CreateAuthorities", "ChangeKeyRef", "ListAuthorities",
 		"RecordEvent", "ListEvents", "ForgetClaims",
 		"CreateCheck", "Check", "ListChecks", "DueChecks", "LeaseCheck", "FinishCheck", "ForgetChecks",
+		"CreateEndpoint", "Endpoint", "EndpointAt", "ListEndpoints", "RemoveEndpoint", "DueEndpoints", "ScheduleCheck", "HastenEndpoints",
 		"Ping",
 	}
 }
@@ -318,10 +319,42 @@ func (f *Faults) LeaseCheck(ctx context.Context, k ca.Check, until time.Time) er
 	return f.do("LeaseCheck", func() error { return f.store.LeaseCheck(ctx, k, until) })
 }
 
-func (f *Faults) FinishCheck(ctx context.Context, k ca.Check, act ca.Act) error {
-	return f.do("FinishCheck", func() error { return f.store.FinishCheck(ctx, k, act) })
+func (f *Faults) FinishCheck(ctx context.Context, k ca.Check, end ca.CheckEnd, act ca.Act) error {
+	return f.do("FinishCheck", func() error { return f.store.FinishCheck(ctx, k, end, act) })
 }
 
 func (f *Faults) ForgetChecks(ctx context.Context, before time.Time) error {
 	return f.do("ForgetChecks", func() error { return f.store.ForgetChecks(ctx, before) })
+}
+
+func (f *Faults) CreateEndpoint(ctx context.Context, e ca.Endpoint, most int, act ca.Act) error {
+	return f.do("CreateEndpoint", func() error { return f.store.CreateEndpoint(ctx, e, most, act) })
+}
+
+func (f *Faults) Endpoint(ctx context.Context, id string) (ca.Endpoint, error) {
+	return ask(f, "Endpoint", func() (ca.Endpoint, error) { return f.store.Endpoint(ctx, id) })
+}
+
+func (f *Faults) EndpointAt(ctx context.Context, app, url string) (ca.Endpoint, error) {
+	return ask(f, "EndpointAt", func() (ca.Endpoint, error) { return f.store.EndpointAt(ctx, app, url) })
+}
+
+func (f *Faults) ListEndpoints(ctx context.Context, q ca.EndpointQuery) ([]ca.Endpoint, error) {
+	return ask(f, "ListEndpoints", func() ([]ca.Endpoint, error) { return f.store.ListEndpoints(ctx, q) })
+}
+
+func (f *Faults) RemoveEndpoint(ctx context.Context, id string, act ca.Act) error {
+	return f.do("RemoveEndpoint", func() error { return f.store.RemoveEndpoint(ctx, id, act) })
+}
+
+func (f *Faults) DueEndpoints(ctx context.Context, now time.Time, limit int) ([]ca.Endpoint, error) {
+	return ask(f, "DueEndpoints", func() ([]ca.Endpoint, error) { return f.store.DueEndpoints(ctx, now, limit) })
+}
+
+func (f *Faults) ScheduleCheck(ctx context.Context, e ca.Endpoint, next time.Time, k ca.Check, act ca.Act) error {
+	return f.do("ScheduleCheck", func() error { return f.store.ScheduleCheck(ctx, e, next, k, act) })
+}
+
+func (f *Faults) HastenEndpoints(ctx context.Context, due time.Time) error {
+	return f.do("HastenEndpoints", func() error { return f.store.HastenEndpoints(ctx, due) })
 }

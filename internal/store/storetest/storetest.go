@@ -46,6 +46,7 @@ func Run(t *testing.T, fresh func(t testing.TB) Database) {
 		{"callers", callerTests},
 		{"acme", acmeTests},
 		{"checks", checkTests},
+		{"endpoints", endpointTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for name, test := range group.tests {
