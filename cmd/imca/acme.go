@@ -6,21 +6,35 @@ import (
 
 	"github.com/imca-project/imca/internal/acme"
 	"github.com/imca-project/imca/internal/acmelines"
+	"github.com/imca-project/imca/internal/config"
 	"github.com/imca-project/imca/internal/issuer"
 	"github.com/imca-project/imca/internal/pki"
 )
 
 // ACMEConfig says how ACME accounts come to their apps. The zero value has each bound by a credential.
 type ACMEConfig struct {
+	URL            string // where clients find the server; empty: where each says that it went
 	OpenApp        string // the app of accounts without a credential; empty: there are none
 	Terms, Website string // URLs for the directory; empty for none
+	Limits         acme.Limits
+}
+
+// acmeConfig is the configuration as a ServerConfig takes it.
+func acmeConfig(c config.ACME) ACMEConfig {
+	return ACMEConfig{
+		URL: c.URL, OpenApp: c.OpenApp, Terms: c.Terms, Website: c.Website,
+		Limits: acme.Limits{
+			OpenOrders: *c.OpenOrders, AccountsPerAddressHour: *c.AccountsPerAddressHour, AccountsPerAppHour: *c.AccountsPerAppHour,
+			FailuresPerNameHour: *c.FailuresPerNameHour,
+		},
+	}
 }
 
 // acme is the door for ACME clients.
 func (s *Server) acme() http.Handler {
 	cfg := acme.Config{
-		CA: s.ca, Frame: s.frame, Store: s.store, NonceKey: s.nonceKey, OpenApp: s.cfg.ACME.OpenApp, Terms: s.cfg.ACME.Terms, Website: s.cfg.ACME.Website,
-		Log: s.cfg.Log, Go: s.goOn,
+		CA: s.ca, Frame: s.frame, Store: s.store, NonceKey: s.nonceKey, URL: s.cfg.ACME.URL, OpenApp: s.cfg.ACME.OpenApp,
+		Terms: s.cfg.ACME.Terms, Website: s.cfg.ACME.Website, Limits: s.cfg.ACME.Limits, Log: s.cfg.Log, Go: s.goOn,
 	}
 	if identity := s.cfg.Proof.Rules.Identity; identity != "" {
 		cfg.CAAIdentities = []string{identity}

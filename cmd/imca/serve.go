@@ -58,6 +58,7 @@ func runServe(ctx context.Context, p *program, path string) error {
 		Settings: shown, Database: url, HTTPS: listener(s.Listen.HTTPS), HTTP: listener(s.Listen.HTTP), Ops: listener(s.Listen.Ops),
 		BaseURL: s.PublicURL, OpenKey: k.open, Profiles: s.profiles, Names: s.names, Proof: s.proof, Doors: s.proof.Egress, OIDC: s.OIDC, Machines: s.Machines, CRLs: s.crls,
 		OwnNames: s.ownNames, CertificateFile: s.TLS.Certificate, KeyFile: s.TLS.Key, ClientName: s.clientName,
+		ACME: acmeConfig(s.ACME),
 		Limits: web.Limits{
 			Address: web.Rate{PerSecond: s.Limits.AddressPerSecond, Burst: s.Limits.AddressBurst},
 			Token:   web.Rate{PerSecond: s.Limits.TokenPerSecond, Burst: s.Limits.TokenBurst},

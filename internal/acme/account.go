@@ -71,16 +71,31 @@ func (d *door) newAccount(q *request) error {
 		return err
 	}
 	q.account = a
+	return d.createAccount(q, a)
+}
+
+func (d *door) createAccount(q *request, a Account) error {
 	act, err := d.authorize(q, ca.ActRegister, map[string]string{"binding": a.Binding})
 	if err != nil {
 		return err
 	}
-	switch err := d.Store.CreateAccount(context.WithoutCancel(q.r.Context()), a, act); {
+	quotas := d.Limits.forAccount(d.Frame.Network(q.r), a.App)
+	if err := d.CA.TakeQuotas(q.r.Context(), quotas...); err != nil {
+		return err
+	}
+	err = d.Store.CreateAccount(context.WithoutCancel(q.r.Context()), a, act)
+	if err != nil {
+		d.CA.GiveBackQuotas(q.r.Context(), quotas...)
+	}
+	switch {
 	case errors.Is(err, ca.ErrExists): // made a moment ago, by another server
-		if existing, err = d.Store.AccountByKey(q.r.Context(), thumbprint); err != nil {
+		existing, err := d.Store.AccountByKey(q.r.Context(), a.Thumbprint)
+		if err != nil {
 			return fmt.Errorf("reading the account of the key: %w", err)
 		}
 		return d.returnAccount(q, existing)
+	case errors.Is(err, ca.ErrNotFound):
+		return web.Refuse(ca.KindUnavailable, "The app %s, for which accounts are open here, does not exist: an operator makes it ('imca app create %s').", a.App, a.App)
 	case err != nil:
 		return fmt.Errorf("recording the account %s: %w", a.ID, err)
 	}

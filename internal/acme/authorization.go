@@ -194,9 +194,10 @@ func (d *door) challenge(q *request) error {
 		if err := q.decode(&nothing); err != nil {
 			return err
 		}
-		a.Method = m
-	}
-	if m == a.Method {
+		if err := d.takeUp(q, &a, m); err != nil {
+			return err
+		}
+	} else if m == a.Method {
 		d.goOn(q, &a)
 	}
 	q.w.Header().Add("Link", link(d.authorizationURL(q, a.ID), "up"))
@@ -210,14 +211,27 @@ func (d *door) challenge(q *request) error {
 // attemptLife is how long a server looks at a challenge. One that is taken up, and at which nobody looks for longer, was left by a server that ended.
 const attemptLife = 2 * time.Minute
 
-// goOn has a challenge looked at that is taken up and at which nobody looks.
-func (d *door) goOn(q *request, a *Authorization) {
+// takeUp begins a challenge. It counts as failed until it has come right, so that no number of them at once gets around the limit.
+func (d *door) takeUp(q *request, a *Authorization, m ca.Method) error {
+	quota := d.Limits.forChallenge(a.Account, a.Name)
+	if err := d.CA.TakeQuotas(q.r.Context(), quota); err != nil {
+		return err
+	}
+	a.Method = m
+	if !d.goOn(q, a) {
+		d.CA.GiveBackQuotas(q.r.Context(), quota)
+	}
+	return nil
+}
+
+// goOn has a challenge looked at that is taken up and at which nobody looks. It tells whether this server does.
+func (d *door) goOn(q *request, a *Authorization) bool {
 	if a.at(q.now) != StatusPending || a.Method == "" || q.now.Sub(a.AttemptedAt) < attemptLife {
-		return
+		return false
 	}
 	a.AttemptedAt = q.now
 	if err := d.changeAuthorization(q, a); err != nil {
-		return // somebody else was faster, or the next one who asks tries again
+		return false // somebody else was faster, or the next one who asks tries again
 	}
 	proof := ca.Proof{
 		App: q.account.App, Name: a.Name, Method: a.Method, Token: a.Token,
@@ -229,6 +243,7 @@ func (d *door) goOn(q *request, a *Authorization) {
 		defer cancel()
 		d.attempt(ctx, p, proof, attempt)
 	})
+	return true
 }
 
 // attempt looks for the proof of a challenge, several times where a later look may find what is on its way, and records what came of it.
@@ -258,7 +273,10 @@ func (d *door) attempt(ctx context.Context, p ca.Principal, proof ca.Proof, a Au
 		d.Log.ErrorContext(ctx, "looking at a challenge; it is tried again when its account asks", "authorization", a.ID, "error", err)
 		return
 	}
-	if err := d.Store.ChangeAuthorization(context.WithoutCancel(ctx), a); err != nil && !errors.Is(err, ca.ErrChanged) {
+	switch err := d.Store.ChangeAuthorization(context.WithoutCancel(ctx), a); {
+	case err == nil && a.Status == StatusValid:
+		d.CA.GiveBackQuotas(ctx, d.Limits.forChallenge(a.Account, a.Name))
+	case err != nil && !errors.Is(err, ca.ErrChanged):
 		d.Log.ErrorContext(ctx, "recording a challenge; it is tried again when its account asks", "authorization", a.ID, "error", err)
 	}
 }

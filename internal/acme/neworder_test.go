@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 	xacme "golang.org/x/crypto/acme"
 
-	"github.com/imca-project/imca/internal/acme"
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/issuer"
 	"github.com/imca-project/imca/internal/pki"
@@ -193,18 +192,4 @@ func testReplaces(t *testing.T, w *world) {
 	done := r.post("/acme/new-order", orderOf([]string{"www.example.com"}, replacing))
 	done.requireProblem(t, "alreadyReplaced")
 	require.Equal(t, http.StatusConflict, done.status)
-}
-
-func TestOpenOrders(t *testing.T) {
-	w := newWorld(t, options{change: func(c *acme.Config) { c.Limits.OpenOrders = 2 }})
-	r := w.raw()
-	for range 2 {
-		require.Equal(t, http.StatusCreated, r.post("/acme/new-order", orderOf([]string{"www.example.com"}, "")).status)
-	}
-	refused := r.post("/acme/new-order", orderOf([]string{"www.example.com"}, ""))
-	refused.requireProblem(t, "rateLimited")
-	require.Equal(t, http.StatusTooManyRequests, refused.status)
-	require.Equal(t, "600", refused.header.Get("Retry-After"))
-	w.pass(21 * time.Hour)
-	r.issue("www.example.com", "")
 }

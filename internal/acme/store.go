@@ -25,7 +25,7 @@ type Store interface {
 
 // Accounts keeps the accounts.
 type Accounts interface {
-	// CreateAccount: ErrExists when the key has an account.
+	// CreateAccount: ErrExists when the key has an account. ErrNotFound: there is no such app.
 	CreateAccount(ctx context.Context, a Account, act ca.Act) error
 	// Account: ErrNotFound when there is none. Its answer is never older than the call.
 	Account(ctx context.Context, id string) (Account, error)

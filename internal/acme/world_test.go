@@ -310,3 +310,41 @@ func (r *raw) bound(app string) string {
 	require.NoError(r.T, err)
 	return `{"externalAccountBinding":` + binding.FullSerialize() + `}`
 }
+
+// challengeOf is the path and the token of a challenge of the first authorization of an order.
+func (r *raw) challengeOf(order answer, kind string) (path, token string) {
+	r.Helper()
+	var o struct{ Authorizations []string }
+	require.NoError(r.T, json.Unmarshal(order.body, &o))
+	z := r.post(strings.TrimPrefix(o.Authorizations[0], r.server.URL), "")
+	var authorization struct {
+		Challenges []struct{ Type, URL, Token string }
+	}
+	require.NoError(r.T, json.Unmarshal(z.body, &authorization))
+	for _, c := range authorization.Challenges {
+		if c.Type == kind {
+			return strings.TrimPrefix(c.URL, r.server.URL), c.Token
+		}
+	}
+	r.Fatalf("no %s in %s", kind, z.body)
+	return "", ""
+}
+
+func (r *raw) keyAuthorization(token string) string {
+	r.Helper()
+	thumbprint, err := (&jose.JSONWebKey{Key: r.key.Public()}).Thumbprint(crypto.SHA256)
+	require.NoError(r.T, err)
+	return token + "." + base64.RawURLEncoding.EncodeToString(thumbprint)
+}
+
+// settled waits until a challenge has come right or failed, and returns its status.
+func (r *raw) settled(path string) (status string) {
+	r.Helper()
+	require.Eventually(r.T, func() bool {
+		var c struct{ Status string }
+		require.NoError(r.T, json.Unmarshal(r.post(path, "").body, &c))
+		status = c.Status
+		return status == "valid" || status == "invalid"
+	}, 10*time.Second, 5*time.Millisecond)
+	return status
+}

@@ -3,6 +3,7 @@ package ca
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/imca-project/imca/internal/pki"
@@ -27,8 +28,7 @@ type Quota struct {
 	Scope string // what is counted
 	Most  int
 	Per   time.Duration
-
-	what string // for the refusal
+	What  string // is counted, for the refusal: "certificates of the app shop"
 }
 
 const week = 7 * 24 * time.Hour
@@ -64,6 +64,20 @@ func (q Quotas) forCheck(app string) []Quota {
 	return []Quota{{"checks " + app, q.ChecksPerHour, time.Hour, "checks of the app " + app}}
 }
 
+// TakeQuotas counts one against each of the quotas of a door, or refuses and counts none. Those that bound nothing (Most is 0) are left out.
+func (c *CA) TakeQuotas(ctx context.Context, quotas ...Quota) error {
+	return c.take(ctx, c.clock(), bounding(quotas))
+}
+
+// GiveBackQuotas undoes TakeQuotas for what was not used after all.
+func (c *CA) GiveBackQuotas(ctx context.Context, quotas ...Quota) {
+	c.giveBack(context.WithoutCancel(ctx), bounding(quotas))
+}
+
+func bounding(quotas []Quota) []Quota {
+	return slices.DeleteFunc(slices.Clone(quotas), func(q Quota) bool { return q.Most <= 0 })
+}
+
 // take counts one against each of the quotas, or refuses and counts none.
 func (c *CA) take(ctx context.Context, now time.Time, quotas []Quota) error {
 	if len(quotas) == 0 {
@@ -77,7 +91,7 @@ func (c *CA) take(ctx context.Context, now time.Time, quotas []Quota) error {
 		return nil
 	}
 	e := refuse(KindRateLimited, "", "%d %s in %s are the most: the next is possible in %s; ask an operator if you need more.",
-		quotas[full].Most, quotas[full].what, inWords(quotas[full].Per), wait.Round(time.Second))
+		quotas[full].Most, quotas[full].What, inWords(quotas[full].Per), wait.Round(time.Second))
 	e.RetryAfter = wait
 	return e
 }

@@ -40,6 +40,7 @@ func (c *Config) check() Faults {
 		f.Add("log_level", "There is no level %q: use one of %s.", c.LogLevel, strings.Join(levels, ", "))
 	}
 	c.Domains.check(&f)
+	c.ACME.check(&f)
 	c.OIDC.check(&f)
 	c.Machines.check(&f)
 	c.Limits.check(&f)
@@ -220,6 +221,37 @@ func (d *Domains) check(f *Faults) {
 	if _, err := netip.ParseAddrPort(d.Resolver); err != nil {
 		if _, err := netip.ParseAddr(d.Resolver); err != nil {
 			f.Add("domains.resolver", "%q is no address: write ADDRESS or ADDRESS:PORT, such as 192.0.2.53.", d.Resolver)
+		}
+	}
+}
+
+// appID is what an app can be called.
+var appID = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$`)
+
+func (a *ACME) check(f *Faults) {
+	if a.URL != "" {
+		u, err := url.Parse(a.URL)
+		if err != nil || u.Scheme != "https" || u.Host == "" || a.URL != "https://"+u.Host {
+			f.Add("acme.url", "%q is no address of a server: write https://HOST or https://HOST:PORT, without a path.", a.URL)
+		}
+	}
+	for _, page := range []struct{ path, address string }{{"acme.terms_of_service", a.Terms}, {"acme.website", a.Website}} {
+		if u, err := url.Parse(page.address); page.address != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+			f.Add(page.path, "%q is no address of a page: write https://www.example.com/terms, say.", page.address)
+		}
+	}
+	if a.OpenApp != "" && !appID.MatchString(a.OpenApp) {
+		f.Add("acme.open_app", "%q is no app's ID: look it up in the list ('imca app list').", a.OpenApp)
+	}
+	for _, b := range []struct {
+		name  string
+		value int
+	}{
+		{"open_orders", *a.OpenOrders}, {"accounts_per_address_hour", *a.AccountsPerAddressHour}, {"accounts_per_app_hour", *a.AccountsPerAppHour},
+		{"failures_per_name_hour", *a.FailuresPerNameHour},
+	} {
+		if b.value < 0 || b.value > 1_000_000 {
+			f.Add("acme."+b.name, "%d is out of bounds: give 0 to 1000000.", b.value)
 		}
 	}
 }

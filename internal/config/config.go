@@ -28,6 +28,7 @@ type Config struct {
 	Profiles Profiles `yaml:"profiles"`
 	Policy   Policy   `yaml:"policy,omitempty"`
 	Domains  Domains  `yaml:"domains"`
+	ACME     ACME     `yaml:"acme"`
 	CRL      CRL      `yaml:"crl"`
 
 	// ClientName is the subject of the platform's client certificate. The configurations that developers get admit this
@@ -196,6 +197,35 @@ type Domains struct {
 	ChecksPerHour int `yaml:"checks_per_hour"`
 }
 
+// ACME says how ACME clients register and order (docs/acme.md). By what name CAA records call the CA, which the directory tells clients too, is set
+// with `domains.caa_identity`.
+type ACME struct {
+	// URL is how clients reach the server, `https://HOST` or `https://HOST:PORT`. Where each says that it went to when empty, which is right unless a
+	// proxy in between changes the header Host.
+	URL string `yaml:"url,omitempty"`
+
+	// OpenApp is the app that accounts without a credential act for. Without it every account needs one (external account binding, `imca app eab`).
+	OpenApp string `yaml:"open_app,omitempty"`
+
+	// Terms is the address of the terms of service. With it, who makes an account must agree to them.
+	Terms string `yaml:"terms_of_service,omitempty"`
+
+	// Website is the address of a page about the service, which the directory tells clients.
+	Website string `yaml:"website,omitempty"`
+
+	// OpenOrders is how many orders one account may have that are neither finished nor failed; 0 for no bound.
+	OpenOrders *int `yaml:"open_orders"`
+
+	// AccountsPerAddressHour is how many accounts one address may make in an hour; an IPv6 /64 counts as one; 0 for no bound.
+	AccountsPerAddressHour *int `yaml:"accounts_per_address_hour"`
+
+	// AccountsPerAppHour is how many accounts may be made for one app in an hour; 0 for no bound.
+	AccountsPerAppHour *int `yaml:"accounts_per_app_hour"`
+
+	// FailuresPerNameHour is how often one account may fail to prove the same name in an hour; 0 for no bound.
+	FailuresPerNameHour *int `yaml:"failures_per_name_hour"`
+}
+
 // OIDC is an identity provider (OpenID Connect) whose tokens operators may send instead of the service's own. Without `issuer`
 // there is none.
 type OIDC struct {
@@ -303,6 +333,10 @@ func (c *Config) fill() {
 	setting(&c.Domains.ChecksPerHour, 60)
 	number(&c.Domains.CertificatesPerWeek, 1000)
 	number(&c.Domains.CertificatesPerNameWeek, 50)
+	number(&c.ACME.OpenOrders, 300)
+	number(&c.ACME.AccountsPerAddressHour, 100)
+	number(&c.ACME.AccountsPerAppHour, 300)
+	number(&c.ACME.FailuresPerNameHour, 20)
 	setting(&c.Limits.TokenPerSecond, 100)
 	setting(&c.Limits.TokenBurst, 200)
 	setting(&c.Limits.AddressPerSecond, 500)

@@ -61,14 +61,20 @@ func (s *Store) AccountByKey(ctx context.Context, thumbprint [32]byte) (acme.Acc
 
 // CreateAccount implements acme.Store.
 func (s *Store) CreateAccount(ctx context.Context, a acme.Account, act ca.Act) error {
-	return s.change(ctx, func(tx statements) error {
+	err := s.change(ctx, func(tx statements) error {
 		if err := begin(ctx, tx, act); err != nil {
 			return err
 		}
 		return existedIfNone(tx.exec(ctx, `INSERT INTO acme_accounts (id, app, binding, key, thumbprint, contact, status, created_at, version)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (thumbprint) DO NOTHING`,
-			a.ID, a.App, orNull(a.Binding), a.Key, a.Thumbprint[:], text(strings.Join(a.Contact, " ")), string(a.Status), micros(a.CreatedAt), a.Version))
+			a.ID, text(a.App), orNull(a.Binding), a.Key, a.Thumbprint[:], text(strings.Join(a.Contact, " ")), string(a.Status), micros(a.CreatedAt), a.Version))
 	})
+	if err != nil && s.db.badRow(err) {
+		if _, missing := s.App(ctx, a.App); missing != nil {
+			return missing
+		}
+	}
+	return err
 }
 
 // ChangeAccount implements acme.Store.

@@ -142,6 +142,9 @@ func (f *Frame) trusts(peer netip.Addr) bool {
 	return slices.ContainsFunc(f.proxies, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
 
+// Network is what a request is limited by where its address counts: see networkOf.
+func (f *Frame) Network(r *http.Request) string { return networkOf(f.Address(r)) }
+
 // networkOf is what an address is limited by: an IPv4 address itself, and the /64 of an IPv6 address, all of which one host has.
 func networkOf(address string) string {
 	addr, err := netip.ParseAddr(address)

@@ -134,6 +134,9 @@ func keyHasOneAccount(t *testing.T, s *suite) {
 	s.unchanged(func() {
 		require.ErrorIs(t, s.CreateAccount(t.Context(), b, NewAct(Epoch)), ca.ErrExists)
 	})
+	s.unchanged(func() {
+		require.ErrorIs(t, s.CreateAccount(t.Context(), NewAccount("three", "none"), NewAct(Epoch)), ca.ErrNotFound)
+	})
 	b = s.account("two")
 	b.Thumbprint = a.Thumbprint
 	s.unchanged(func() {
