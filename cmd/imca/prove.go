@@ -19,7 +19,7 @@ type ProofConfig struct {
 	Egress  egress.Config  // the way out; its ports follow from Rules
 	Timeout time.Duration  // of one look; zero means 20 s
 
-	// ClientCertificate is the platform's, shown where a redirect leads to a developer's port that asks for it. Optional.
+	// ClientCertificate is the platform's, shown where a developer's port asks for it. nil: the server issues itself one.
 	ClientCertificate func() (*tls.Certificate, error)
 }
 

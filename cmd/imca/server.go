@@ -47,7 +47,7 @@ type ServerConfig struct {
 	CertificateFile, KeyFile string     // or of one from elsewhere
 
 	ACME       ACMEConfig
-	ClientName pki.Name // the subject of the platform's client certificate
+	ClientName pki.Name // the subject of the platform's client certificate; zero: it shows none
 	Limits     web.Limits
 	Proxies    []netip.Prefix
 	Settings   []console.Setting // what the console shows of the configuration
@@ -135,6 +135,10 @@ func (s *Server) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	platform := &platformCertificate{name: s.cfg.ClientName, now: s.cfg.Now, log: s.cfg.Log}
+	if s.cfg.Proof.ClientCertificate == nil {
+		s.cfg.Proof.ClientCertificate = platform.certificate
+	}
 	rules, err := s.cfg.Proof.rules(s.metrics.Proof, s.cfg.Now)
 	if err != nil {
 		return err
@@ -156,6 +160,7 @@ func (s *Server) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	platform.authority = s.ca
 	s.frame = web.New(web.Config{
 		Authenticate: s.ca.Authenticate, Machine: s.ca.AuthenticateMachine, TrustedProxies: s.cfg.Proxies, Limits: s.cfg.Limits, Metrics: s.metrics, Now: s.cfg.Now, Log: s.cfg.Log,
 	})
