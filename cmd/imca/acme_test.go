@@ -78,6 +78,21 @@ func (w *acmeWorld) runErr(environment []string, tool string, args ...string) (s
 	return string(output), err
 }
 
+// dnsHook is a script of the client's home that shows a text at _acme-challenge below a name, by DNS UPDATE, and no more: add|del NAME TEXT.
+func (w *acmeWorld) dnsHook() string {
+	w.Helper()
+	_, port, err := net.SplitHostPort(w.dns.Addr)
+	require.NoError(w.T, err)
+	return w.script("dns", `printf 'server 127.0.0.1 `+port+`\nzone shop.test.\n%s _acme-challenge.%s. 1 TXT "%s"\nsend\n' "$1" "$2" "$3" | knsupdate`)
+}
+
+// script writes a script into the client's home.
+func (w *acmeWorld) script(name, text string) string {
+	w.Helper()
+	require.NoError(w.T, os.WriteFile(w.path(name), []byte("#!/bin/sh\n"+text+"\n"), 0o755))
+	return w.path(name)
+}
+
 func (w *acmeWorld) path(name string) string { return filepath.Join(w.home, name) }
 
 // requireChain asserts that a file has a leaf for a name first, and the root behind it, and returns the leaf.
@@ -106,60 +121,4 @@ func (w *acmeWorld) requireStatus(c *x509.Certificate, want string) {
 	var have given
 	require.NoError(w.T, w.ask(operatorToken, "GET", fmt.Sprintf("/v1/certificates/%034x", c.SerialNumber), "", http.StatusOK, &have))
 	require.Equal(w.T, want, have.Status)
-}
-
-func TestCertbot(t *testing.T) {
-	judge.Need(t, "certbot", "knotd")
-	w := newACMEWorld(t)
-	certbot := func(args ...string) string {
-		return w.run([]string{"REQUESTS_CA_BUNDLE=" + w.root}, "certbot", append(args, "--non-interactive", "--config-dir", w.path("etc"),
-			"--work-dir", w.path("work"), "--logs-dir", w.path("log"), "--server", w.directory())...)
-	}
-	certbot("certonly", "--standalone", "--http-01-address", "127.0.0.1", "--http-01-port", strconv.Itoa(w.httpPort), "--agree-tos", "--email", "ops@shop.test",
-		"-d", "www.shop.test", "-d", "api.shop.test")
-	live := w.path("etc/live/www.shop.test/fullchain.pem")
-	first := w.requireChain(live, "www.shop.test", "api.shop.test")
-	certbot("renew", "--force-renewal", "--no-random-sleep-on-renew")
-	second := w.requireChain(live, "www.shop.test", "api.shop.test")
-	require.NotEqual(t, first.SerialNumber, second.SerialNumber)
-	certbot("revoke", "--cert-name", "www.shop.test", "--reason", "superseded", "--no-delete-after-revoke")
-	w.requireStatus(first, "valid")
-	w.requireStatus(second, "revoked")
-	certbot("update_account", "--email", "other@shop.test")
-	certbot("unregister")
-}
-
-func TestACMETiny(t *testing.T) {
-	judge.Need(t, "acme-tiny", "knotd", "openssl")
-	w := newACMEWorld(t)
-	w.serve()
-	w.run(nil, "openssl", "genrsa", "-out", "account.key", "2048")
-	// The name stands in the common name alone.
-	w.run(nil, "openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", "tls.key", "-subj", "/CN=tiny.shop.test", "-out", "tls.csr")
-	for range 2 { // the second time is the renewal
-		said := w.run([]string{"SSL_CERT_FILE=" + w.root}, "sh", "-c", fmt.Sprintf(
-			"acme-tiny --quiet --disable-check --account-key account.key --csr tls.csr --acme-dir '%s' --directory-url %s > chain.pem", w.webroot, w.directory()))
-		require.Empty(t, said)
-		w.requireChain(w.path("chain.pem"), "tiny.shop.test")
-	}
-}
-
-func TestDehydrated(t *testing.T) {
-	judge.Need(t, "dehydrated", "knotd", "curl")
-	w := newACMEWorld(t)
-	w.serve()
-	require.NoError(t, os.WriteFile(w.path("config"), []byte(fmt.Sprintf("CA=%s\nWELLKNOWN=%s\nBASEDIR=%s\nDOMAINS_TXT=%s\nCURL_OPTS=\"--cacert %s\"\nKEY_ALGO=prime256v1\nACCOUNT_KEYSIZE=2048\n",
-		w.directory(), w.webroot, w.home, w.path("domains.txt"), w.root)), 0o600))
-	require.NoError(t, os.WriteFile(w.path("domains.txt"), []byte("www.shop.test api.shop.test\n"), 0o600))
-	dehydrated := func(args ...string) {
-		w.run(nil, "dehydrated", append([]string{"--config", w.path("config")}, args...)...)
-	}
-	dehydrated("--register", "--accept-terms")
-	dehydrated("--cron")
-	first := w.requireChain(w.path("certs/www.shop.test/fullchain.pem"), "www.shop.test", "api.shop.test")
-	dehydrated("--cron", "--force")
-	second := w.requireChain(w.path("certs/www.shop.test/fullchain.pem"), "www.shop.test", "api.shop.test")
-	require.NotEqual(t, first.SerialNumber, second.SerialNumber)
-	dehydrated("--revoke", w.path("certs/www.shop.test/cert.pem"))
-	w.requireStatus(second, "revoked")
 }

@@ -70,6 +70,7 @@ func TestLinesPasted(t *testing.T) {
 		"uacme":      {"uacme", folder + "uacme/www.shop.test/cert.pem", "sed -i 's/ --type/ --days 365 --type/' /etc/imca-acme/uacme-issue"},
 	} {
 		t.Run(client, func(t *testing.T) {
+			t.Parallel()
 			judge.Need(t, c.tool, "knotd", "imca")
 			d := newDeveloper(t)
 			d.show()
@@ -87,6 +88,7 @@ func TestLinesPasted(t *testing.T) {
 
 // TestBinding: nothing is to be had without a credential, nor after it was revoked.
 func TestBinding(t *testing.T) {
+	t.Parallel()
 	judge.Need(t, "lego", "knotd", "imca")
 	d := newDeveloper(t)
 	d.show()

@@ -41,12 +41,18 @@ func (p *proofs) listen(address string) {
 	pages := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(p.page)}}
 	pages.Start()
 	p.Cleanup(pages.Close)
-	handshakes, err := tls.Listen("tcp", fmt.Sprintf("%s:%d", address, p.tlsPort), &tls.Config{NextProtos: []string{"acme-tls/1"}, GetCertificate: p.key})
-	require.NoError(p.T, err)
-	p.Cleanup(func() { _ = handshakes.Close() })
+	p.handshake(fmt.Sprintf("%s:%d", address, p.tlsPort), p.key)
+}
+
+// handshake speaks acme-tls/1 at an address, with certificates by name, until the test ends.
+func (w *acmeWorld) handshake(address string, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) {
+	w.Helper()
+	l, err := tls.Listen("tcp", address, &tls.Config{NextProtos: []string{"acme-tls/1"}, GetCertificate: certificate})
+	require.NoError(w.T, err)
+	w.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
-			conn, err := handshakes.Accept()
+			conn, err := l.Accept()
 			if err != nil {
 				return
 			}

@@ -117,9 +117,10 @@ func (d developer) due() bool {
 // TestApacheFetchesItsOwn: Apache with the configuration of the bundle, which lets in the platform alone, fetches its certificate by the lines
 // that 'imca app eab --for apache' prints, renews it, and serves the new one after a reload. Clients' certificates are demanded all the while.
 func TestApacheFetchesItsOwn(t *testing.T) {
-	for _, method := range []string{"tls-alpn-01", "http-01"} {
+	for _, method := range []string{"tls-alpn-01", "http-01", "dns-01"} {
 		t.Run(method, func(t *testing.T) {
-			judge.Need(t, "apache2", "knotd", "imca", "curl", "unzip")
+			t.Parallel()
+			judge.Need(t, "apache2", "knotd", "knsupdate", "imca", "curl", "unzip")
 			d := newDeveloper(t)
 			d.bundle("/etc/apache2/conf")
 			d.rewrite("/etc/apache2/conf/apache/www.shop.test.conf", "*:443>", fmt.Sprintf("*:%d>", d.tlsPort),
@@ -131,9 +132,11 @@ func TestApacheFetchesItsOwn(t *testing.T) {
 			require.NoError(t, os.WriteFile(d.Machine.Path("/etc/apache2/ports.conf"), []byte(listen), 0o644))
 			d.paste("a2dissite --quiet 000-default; echo 'Include conf/apache/www.shop.test.conf' >> /etc/apache2/apache2.conf")
 			d.paste(d.lines("apache"))
-			if method == "http-01" {
-				d.paste("echo MDCAChallenges http-01 >> /etc/apache2/conf-available/imca-acme.conf")
+			extra := "MDCAChallenges " + method
+			if method == "dns-01" {
+				extra += "\nMDChallengeDns01 " + d.script("hook", `[ "$1" != setup ] || exec `+d.dnsHook()+` add "$2" "$3"`)
 			}
+			d.paste("echo '" + extra + "' >> /etc/apache2/conf-available/imca-acme.conf")
 			// Always due: every certificate is renewed as soon as it is in use.
 			d.paste("echo MDRenewWindow 100d >> /etc/apache2/conf-available/imca-acme.conf")
 			apache := judge.Start(t, "Apache", d.Command("sh", "-c", ". /etc/apache2/envvars; exec apache2 -D FOREGROUND -e info"),
@@ -150,6 +153,7 @@ func TestApacheFetchesItsOwn(t *testing.T) {
 func TestCaddyFetchesItsOwn(t *testing.T) {
 	for _, method := range []string{"tls-alpn-01", "http-01"} {
 		t.Run(method, func(t *testing.T) {
+			t.Parallel()
 			judge.Need(t, "caddy", "knotd", "imca")
 			d := newDeveloper(t)
 			require.NoError(t, os.WriteFile(d.Machine.Path("/etc/caddy/Caddyfile"), fmt.Appendf(nil, `{
