@@ -19,7 +19,6 @@ func (approvalsPage) template() string { return "approvals" }
 // approvalPage is one claim to decide about.
 type approvalPage struct {
 	ca.Domain
-	Next                  string // what there is to do, in a sentence of the CA's
 	Rivals                []string
 	Reason                string
 	CoverWildcard         bool
@@ -74,7 +73,7 @@ func (v *visit) claim() (ca.Domain, error) {
 }
 
 func (v *visit) approvalPage(d ca.Domain) (p approvalPage, err error) {
-	p = approvalPage{Domain: d, Next: v.ca.NextStep(d, v.now), CoverWildcard: d.Wildcard}
+	p = approvalPage{Domain: d, CoverWildcard: d.Wildcard}
 	p.Approve = v.may(ca.ActApproveDomain) && d.State != ca.DomainConflict && d.State != ca.DomainValid
 	p.Give = v.may(ca.ActResolveDomain) && d.State == ca.DomainConflict
 	p.Reject = v.may(ca.ActRejectDomain) && d.State != ca.DomainRejected

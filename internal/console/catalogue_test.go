@@ -37,7 +37,7 @@ func sets() map[string][]string {
 	}
 	return map[string][]string{
 		"kind":         kinds,
-		"role":         texts(ca.Roles()),
+		"role":         append(texts(ca.Roles()), "program", "key-holder"), // the last two have no tokens
 		"status":       texts(ca.Statuses()),
 		"outcome":      texts([]ca.Outcome{ca.OutcomeDone, ca.OutcomeRefused}),
 		"reason":       reasons,
@@ -212,7 +212,7 @@ func wordsOf(t *testing.T, root *parse.ListNode) []string {
 			}
 		}
 	}
-	tokens := html.NewTokenizer(strings.NewReader(text.String()))
+	tokens := html.NewTokenizer(strings.NewReader(strings.ReplaceAll(text.String(), "noscript>", "div>"))) // which would be one text
 	for tokens.Next() != html.ErrorToken {
 		switch token := tokens.Token(); token.Type {
 		case html.TextToken:

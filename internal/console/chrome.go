@@ -14,6 +14,7 @@ type chrome struct {
 	Here      string // the path and query of the page, to come back to
 	Who       ca.Principal
 	Nav       []navEntry
+	Refresh   int    // see visit
 	Done      string // what has just been done: the key of a text; empty: nothing
 }
 
@@ -28,7 +29,7 @@ type navEntry struct {
 }
 
 func (v *visit) chrome() chrome {
-	c := chrome{Lang: v.lang.Tag, Languages: v.languages, Here: "/", Who: v.principal}
+	c := chrome{Lang: v.lang.Tag, Languages: v.languages, Here: "/", Who: v.principal, Refresh: v.refresh}
 	if v.r.Method == http.MethodGet {
 		c.Here = v.r.URL.RequestURI()
 	}

@@ -123,7 +123,7 @@ func watchRun(v *visit) error {
 	}
 	p := runPage{one}
 	if !p.Over() {
-		v.w.Header().Set("Refresh", "2")
+		v.refresh = 2
 	}
 	return v.show(p)
 }

@@ -22,6 +22,7 @@ type visit struct {
 	lang *language
 	now  time.Time // one for the whole page
 
+	refresh   int          // seconds after which a browser without scripts asks again; 0: never
 	principal ca.Principal // the zero value where nobody is signed in
 }
 

@@ -1,4 +1,10 @@
 // What makes every page handier where scripts run; nothing needs it.
 import { localTimes } from "./time.js";
+import { copyButtons } from "./copy.js";
+import { instantSearch } from "./search.js";
+import { follow } from "./follow.js";
 
 localTimes(document);
+copyButtons(document);
+instantSearch(document);
+follow(document);
