@@ -48,6 +48,10 @@ func sets() map[string][]string {
 		"policy-what":  texts(ca.DomainPolicies()),
 		"token-state":  {"valid", "expired", "revoked", "superseded"},
 		"action":       actions(),
+		"summary":      {"healthy", "locked_out", "open", "wrong_way", "undecided", "faulty"}, // as internal/doorcheck has them
+		"check-state":  texts(ca.CheckStates()),
+		"cause":        texts([]ca.CheckCause{ca.CauseAsked, ca.CauseScheduled, ca.CauseIssued, ca.CauseExpiring}),
+		"alert":        texts(ca.Alerts()),
 	}
 }
 

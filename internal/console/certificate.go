@@ -20,6 +20,7 @@ type certificatePage struct {
 	Decoded  *decoded // nil while it is pending
 	Chain    []link   // from the certificate to the root
 	Findings []ca.Finding
+	Served   []ca.Check // what found it in use
 	Events   []ca.Event // nil for who may not read them
 	Act      may
 }
@@ -66,6 +67,9 @@ func certificate(v *visit) error {
 		return err
 	}
 	if err := p.decode(v.ca); err != nil {
+		return err
+	}
+	if p.Served, err = v.served(cert.App, cert.Serial); err != nil {
 		return err
 	}
 	if v.may(ca.ActReadEvents) {

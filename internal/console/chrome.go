@@ -56,6 +56,7 @@ func (v *visit) menu() []navEntry {
 	add(ca.ActReadCertificate, certificatesPath, "nav.certificates")
 	add(ca.ActRevokeSearch, bulkPath, "nav.revoke")
 	add(ca.ActReadDomain, approvalsPath, "nav.approvals")
+	add(ca.ActReadCheck, checksPath, "nav.checks")
 	add(ca.ActListApps, appsPath, "nav.apps")
 	add(ca.ActReadEvents, "/console/events", "nav.events")
 	add(ca.ActReadAuthorities, "/console/authorities", "nav.authorities")

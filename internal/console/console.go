@@ -118,6 +118,8 @@ func routes() []route {
 		{get, "/console/approvals/{app}/{name}", approval},
 		{post, "/console/approvals/{app}/{name}/approve", approve},
 		{post, "/console/approvals/{app}/{name}/reject", reject},
+		{get, "/console/checks", checks},
+		{get, "/console/checks/{check}", check},
 		{get, "/console/apps", apps},
 		{get, "/console/apps/new", newApp},
 		{post, "/console/apps/new", createApp},

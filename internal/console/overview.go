@@ -10,9 +10,10 @@ import (
 // overviewPage is the state of the CA at a glance.
 type overviewPage struct {
 	Figures  ca.Figures
-	Waiting  some // domains that an operator has to decide about
-	Pending  some // issuances that stopped half-way, or are under way
-	Soon     int  // certificates that end within a week
+	Failing  []ca.Endpoint // those that are checked regularly, with something wrong
+	Waiting  some          // domains that an operator has to decide about
+	Pending  some          // issuances that stopped half-way, or are under way
+	Soon     int           // certificates that end within a week
 	Faults   []ca.RevocationReport
 	Lists    []listLine
 	Issued   plot
@@ -62,6 +63,9 @@ func overview(v *visit) error {
 		return err
 	}
 	p.Pending = countUp(len(pending.Items))
+	if p.Failing, err = v.failing(""); err != nil {
+		return err
+	}
 	for _, report := range v.ca.RevocationReports() {
 		if len(report.Faults) > 0 {
 			p.Faults = append(p.Faults, report)

@@ -7,13 +7,16 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/pki"
+	"github.com/imca-project/imca/internal/store/storetest"
 )
 
 var developer = ca.Principal{Name: "dev", Role: ca.RoleDeveloper, App: "demo", Token: "tok_dev"}
@@ -30,7 +33,7 @@ func (w *world) issue(names ...string) *ca.Certificate {
 func consolePages(c *ca.Certificate) []string {
 	return []string{
 		"/console", "/console/certificates", "/console/certificates/" + c.Serial.String(), "/console/certificates/" + c.Serial.String() + "/revoke", "/console/revoke",
-		"/console/approvals", "/console/apps", "/console/apps/new", "/console/apps/demo", "/console/events", "/console/authorities", "/console/settings",
+		"/console/approvals", "/console/apps", "/console/apps/new", "/console/apps/demo", "/console/events", "/console/checks", "/console/authorities", "/console/settings",
 	}
 }
 
@@ -279,9 +282,14 @@ func TestExport(t *testing.T) {
 // TestExportIsWhole: more than one page of the database.
 func TestExportIsWhole(t *testing.T) {
 	w := newWorld(t, sqlite(t))
+	var all sync.WaitGroup
 	for i := range 1100 {
-		w.issue(fmt.Sprintf("h%d.example.com", i))
+		all.Go(func() {
+			c := storetest.NewCertificate("demo", start.Add(time.Duration(i)*time.Microsecond), "www.example.com")
+			assert.NoError(t, w.store.RecordCertificate(t.Context(), c, storetest.NewAct(start)))
+		})
 	}
+	all.Wait()
 	a := w.as(ca.RoleAuditor).page("/console/certificates.csv")
 	require.Equal(t, 1101, strings.Count(a.body, "\r\n"))
 }

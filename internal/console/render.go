@@ -67,11 +67,11 @@ func functions(l *language, a *assets) template.FuncMap {
 // tone is the class of a state: whether it is as it should be.
 func tone(state any) string {
 	switch fmt.Sprint(state) {
-	case "valid", "done":
+	case "valid", "done", "healthy":
 		return "good"
-	case "pending", "awaiting-approval", "conflict", "superseded":
+	case "pending", "awaiting-approval", "conflict", "superseded", "undecided", "running":
 		return "warn"
-	case "revoked", "suspended", "rejected", "refused", "fault":
+	case "revoked", "suspended", "rejected", "refused", "fault", "failed", "locked_out", "open", "wrong_way", "faulty":
 		return "bad"
 	}
 	return ""
