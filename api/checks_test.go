@@ -3,8 +3,10 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +22,9 @@ import (
 type doors struct {
 	mu sync.Mutex
 	at func(ca.Visit) (ca.Sight, error)
+
+	posted []string // bodies of messages
+	fail   error    // of messages
 }
 
 func (d *doors) say(at func(ca.Visit) (ca.Sight, error)) {
@@ -206,4 +211,79 @@ func TestBadEndpoints(t *testing.T) {
 		require.NoError(t, err)
 	}
 	w.ask("developer", "POST", "/v1/endpoints", `{"url":"https://more.example.com/"}`).problem(t, ca.KindConflict)
+}
+
+func (d *doors) post(_ context.Context, _ string, _ map[string]string, body []byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.posted = append(d.posted, string(body))
+	return d.fail
+}
+
+// onlyWebhook makes a webhook of the app "demo", and removes the others.
+func (w *world) onlyWebhook() *api.Webhook {
+	w.t.Helper()
+	page, err := w.as("developer").Webhooks(w.t.Context(), "demo")
+	require.NoError(w.t, err)
+	for _, old := range page.Items {
+		require.NoError(w.t, w.as("developer").RemoveWebhook(w.t.Context(), "demo", old.ID))
+	}
+	made, err := w.as("developer").CreateWebhook(w.t.Context(), "demo", api.WebhookRequest{URL: "https://hooks.example.com/imca?token=1"})
+	require.NoError(w.t, err)
+	return made
+}
+
+func TestWebhooks(t *testing.T) {
+	onEach(t, func(t *testing.T, w *world) {
+		made := w.onlyWebhook()
+		require.Regexp(t, `^whsec_[A-Za-z0-9+/]{43}=$`, made.Secret)
+		w.doors.mu.Lock()
+		w.doors.fail = errors.New("HTTP 503")
+		w.doors.mu.Unlock()
+		require.NoError(t, w.as("developer").TestWebhook(t.Context(), "demo", made.ID))
+		var listed api.Webhook
+		require.Eventually(t, func() bool {
+			page, err := w.as("auditor").Webhooks(t.Context(), "demo")
+			require.NoError(t, err)
+			listed = page.Items[0]
+			return listed.Failure != ""
+		}, 10*time.Second, 20*time.Millisecond)
+		require.Empty(t, listed.Secret)
+		require.Equal(t, "HTTP 503", listed.Failure)
+		require.NotNil(t, listed.FailingSince)
+		rotated, err := w.as("operator").RotateWebhook(t.Context(), "demo", made.ID)
+		require.NoError(t, err)
+		require.NotEqual(t, made.Secret, rotated.Secret)
+		require.NotNil(t, rotated.OldSecretUntil)
+		w.doors.mu.Lock()
+		require.Contains(t, w.doors.posted[0], "webhook.test")
+		w.doors.mu.Unlock()
+		require.NotContains(t, w.log.String(), made.Secret)
+		require.NotContains(t, w.log.String(), "token=1")
+	})
+}
+
+func TestBadWebhooks(t *testing.T) {
+	w := newWorld(t)
+	made := w.onlyWebhook()
+	for body, kind := range map[string]ca.Kind{
+		`{}`: ca.KindInvalid, `{"url":"http://hooks.example.com/"}`: ca.KindInvalid, `{"url":"https://hooks.example.com:25/"}`: ca.KindInvalid,
+		`{"url":["https://hooks.example.com/"]}`: ca.KindMalformed, `{"url":"https://hooks.example.com/","secret":"mine"}`: ca.KindMalformed,
+	} {
+		w.ask("developer", "POST", "/v1/apps/demo/webhooks", body).problem(t, kind)
+	}
+	for _, id := range []string{"whk_1", made.Secret, "whk_" + strings.Repeat("0", 32)} {
+		w.ask("developer", "DELETE", "/v1/apps/demo/webhooks/"+url.PathEscape(id), "").problem(t, ca.KindNotFound)
+		w.ask("developer", "POST", "/v1/apps/demo/webhooks/"+url.PathEscape(id)+"/rotate", "").problem(t, ca.KindNotFound)
+		w.ask("developer", "POST", "/v1/apps/demo/webhooks/"+url.PathEscape(id)+"/test", "").problem(t, ca.KindNotFound)
+	}
+	for range 9 {
+		_, err := w.as("developer").CreateWebhook(t.Context(), "demo", api.WebhookRequest{URL: "https://hooks.example.com/"})
+		require.NoError(t, err)
+	}
+	w.ask("developer", "POST", "/v1/apps/demo/webhooks", `{"url":"https://hooks.example.com/"}`).problem(t, ca.KindConflict)
+	events, err := w.as("auditor").Events(t.Context(), nil)
+	require.NoError(t, err)
+	require.NotContains(t, toJSON(t, events), made.Secret)
+	require.NotContains(t, toJSON(t, events), "token=1")
 }

@@ -209,6 +209,39 @@ func (c *Client) RemoveEndpoint(ctx context.Context, id string) error {
 	return err
 }
 
+// CreateWebhook has an app told at a URL what happens to its endpoints. The answer has the secret, this once.
+func (c *Client) CreateWebhook(ctx context.Context, app string, req WebhookRequest) (*Webhook, error) {
+	var w Webhook
+	err := c.create(ctx, appPath(app)+"/webhooks", "", req, &w)
+	return &w, err
+}
+
+// Webhooks are those of an app.
+func (c *Client) Webhooks(ctx context.Context, app string) (*Page[Webhook], error) {
+	return list[Webhook](ctx, c, appPath(app)+"/webhooks", nil)
+}
+
+// RotateWebhook makes a new secret, which the answer has, this once.
+func (c *Client) RotateWebhook(ctx context.Context, app, id string) (*Webhook, error) {
+	var w Webhook
+	err := c.send(ctx, http.MethodPost, webhookPath(app, id)+"/rotate", nil, nil, &w)
+	return &w, err
+}
+
+// TestWebhook sends a message that says nothing but that it is a test.
+func (c *Client) TestWebhook(ctx context.Context, app, id string) error {
+	_, err := c.do(ctx, http.MethodPost, webhookPath(app, id)+"/test", nil, nil)
+	return err
+}
+
+// RemoveWebhook ends the messages to a webhook.
+func (c *Client) RemoveWebhook(ctx context.Context, app, id string) error {
+	_, err := c.do(ctx, http.MethodDelete, webhookPath(app, id), nil, nil)
+	return err
+}
+
+func webhookPath(app, id string) string { return appPath(app) + "/webhooks/" + url.PathEscape(id) }
+
 // CreateApp makes an app.
 func (c *Client) CreateApp(ctx context.Context, req AppRequest) (*App, error) {
 	var app App

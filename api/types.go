@@ -420,3 +420,22 @@ type Endpoint struct {
 	Summary     string     `json:"summary,omitempty"` // of that
 	Alerts      []string   `json:"alerts"`            // "open", "locked-out", "faulty", "drift", "lapsing"
 }
+
+// WebhookRequest has an app told at a URL what happens to its endpoints.
+type WebhookRequest struct {
+	URL string `json:"url,omitempty" max:"1000"`
+}
+
+// Webhook is where an app is told.
+type Webhook struct {
+	ID             string     `json:"id"`
+	App            string     `json:"app"`
+	URL            string     `json:"url"`
+	Secret         string     `json:"secret,omitempty"` // "whsec_…", only in the answer that made it
+	OldSecretUntil *time.Time `json:"old_secret_until,omitempty"`
+	CreatedAt      time.Time  `json:"created_at"`
+	CreatedBy      string     `json:"created_by"`
+	DeliveredAt    *time.Time `json:"delivered_at,omitempty"` // the last message that arrived
+	FailingSince   *time.Time `json:"failing_since,omitempty"`
+	Failure        string     `json:"failure,omitempty"` // of the last attempt
+}

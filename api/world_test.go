@@ -104,6 +104,7 @@ func newWorld(t testing.TB, change ...func(*worldOptions)) *world {
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { w.ca.KeepChecks(ctx) })
+	running.Go(func() { w.ca.KeepWebhooks(ctx) })
 	t.Cleanup(func() {
 		stop()
 		running.Wait()
@@ -128,7 +129,7 @@ func (w *world) makeCA(o worldOptions) {
 		return w.keys[strings.TrimPrefix(ref, "memory:")], nil
 	})
 	require.NoError(w.t, err)
-	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Names: o.names, Domains: o.rules, Checks: ca.CheckRules{Look: w.doors.look}, Now: w.clock})
+	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Names: o.names, Domains: o.rules, Checks: ca.CheckRules{Look: w.doors.look}, Webhooks: ca.WebhookRules{Post: w.doors.post}, Now: w.clock})
 	require.NoError(w.t, err)
 }
 

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -121,4 +126,43 @@ func TestCheckThroughTheServer(t *testing.T) {
 	require.Equal(t, exitRefused, code)
 	_, code = imca("check", "chk_nothing")
 	require.Equal(t, exitRefused, code)
+}
+
+// TestWebhookIsDelivered has 'imca dev' tell a receiver on this machine, whose certificate is of the CA, that a door is closed to the platform.
+func TestWebhookIsDelivered(t *testing.T) {
+	folder := dataFolder(filepath.Join(t.TempDir(), "data"))
+	d := startDev(t, string(folder), "sqlite:"+folder.path("imca.db"), "--resolver", judge.Knot(t, map[string]string{"test": "", "shop.test": "www A 127.0.0.1"}).Addr)
+	state, err := folder.state()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	connection := []string{"--url", d.url, "--ca", folder.path(state.CA), "--token-file", folder.path(demoToken)}
+	imca := func(args ...string) string { return judge.Run(t, "imca", append(args, connection...)...) }
+	imca("issue", "www.shop.test", "--out", dir)
+
+	got := make(chan string, 10)
+	receiver := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got <- r.Header.Get("webhook-signature") + " " + string(body)
+	}))
+	receiver.TLS = &tls.Config{Certificates: []tls.Certificate{*pair(t, filepath.Join(dir, "www.shop.test.crt"), filepath.Join(dir, "www.shop.test.key"))}}
+	receiver.StartTLS()
+	t.Cleanup(receiver.Close)
+	_, port, err := net.SplitHostPort(receiver.Listener.Addr().String())
+	require.NoError(t, err)
+
+	var w api.Webhook
+	require.NoError(t, json.Unmarshal([]byte(imca("webhook", "add", "https://www.shop.test:"+port+"/hook", "--json")), &w))
+	require.NotEmpty(t, w.Secret)
+	imca("webhook", "test", w.ID)
+	require.Contains(t, <-got, `"type":"webhook.test"`)
+	// The receiver asks for no certificate: everybody gets in.
+	imca("endpoint", "add", "https://www.shop.test:"+port+"/hook")
+	for message := ""; !strings.Contains(message, `"type":"endpoint.`); { // the check's own requests come to the same place
+		message = <-got
+		require.False(t, strings.HasPrefix(message, "v1,") && !strings.Contains(message, `"type":"endpoint.open"`), message)
+	}
+	require.Eventually(t, func() bool { return strings.Contains(imca("webhook", "list"), "delivered ") }, 10*time.Second, 50*time.Millisecond)
+	require.Contains(t, imca("endpoint", "list"), "open")
+	require.Contains(t, imca("webhook", "rotate", w.ID), "whsec_")
+	imca("webhook", "remove", w.ID)
 }

@@ -62,7 +62,7 @@ func (l lookout) look(ctx context.Context, v ca.Visit) (ca.Sight, error) {
 
 // config is what the check stands on: the certificates of developers' servers are of this CA, or of a public one.
 func (l lookout) config(v ca.Visit) (doorcheck.Config, error) {
-	guard, err := l.guard(v.URL)
+	guard, err := guardFor(l.egress, v.URL)
 	if err != nil {
 		return doorcheck.Config{}, err
 	}
@@ -80,11 +80,8 @@ func (l lookout) config(v ca.Visit) (doorcheck.Config, error) {
 	if v.Address.IsValid() {
 		cfg.Resolve = func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{v.Address}, nil }
 	}
-	if cfg.Roots, err = x509.SystemCertPool(); err != nil {
-		cfg.Roots = x509.NewCertPool() // a machine without public roots still knows ours
-	}
+	cfg.Roots = publicAndOurs(l.issuers)
 	for _, i := range l.issuers {
-		cfg.Roots.AddCert(i.Root())
 		if len(i.Chain()) > 0 {
 			cfg.Intermediates = append(cfg.Intermediates, i.Certificate())
 		}
@@ -95,17 +92,16 @@ func (l lookout) config(v ca.Visit) (doorcheck.Config, error) {
 	return cfg, nil
 }
 
-// guard is the way to the endpoint, at its port alone.
-func (l lookout) guard(endpoint string) (*egress.Guard, error) {
+// guardFor is the way to a URL, at its port alone.
+func guardFor(way egress.Config, address string) (*egress.Guard, error) {
 	port := uint64(443)
-	u, err := url.Parse(endpoint)
+	u, err := url.Parse(address)
 	if err == nil && u.Port() != "" {
 		port, err = strconv.ParseUint(u.Port(), 10, 16)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the URL of an endpoint: %w", err)
+		return nil, fmt.Errorf("reading a URL: %w", err)
 	}
-	way := l.egress
 	way.Ports = []uint16{uint16(port)}
 	return egress.New(way)
 }

@@ -154,8 +154,9 @@ func (s *Server) load(ctx context.Context) error {
 	s.machines = machines.pool
 	s.ca, err = ca.New(ca.Config{
 		Store: s.store, Issuers: issuers, Names: s.cfg.Names, Domains: rules, Identify: identify, Recognize: machines.recognizer(), CRLs: s.cfg.CRLs,
-		Checks:  ca.CheckRules{Look: lookout{s.cfg.Doors, issuers, s.cfg.Now}.look, ClientName: s.cfg.ClientName, Observe: s.metrics.Check},
-		Observe: s.metrics.Issuance, Now: s.cfg.Now, Log: s.cfg.Log,
+		Checks:   ca.CheckRules{Look: lookout{s.cfg.Doors, issuers, s.cfg.Now}.look, ClientName: s.cfg.ClientName, Observe: s.metrics.Check},
+		Webhooks: ca.WebhookRules{Post: postman{s.cfg.Doors, issuers}.post, Observe: s.metrics.Message},
+		Observe:  s.metrics.Issuance, Now: s.cfg.Now, Log: s.cfg.Log,
 	})
 	if err != nil {
 		return err
@@ -203,6 +204,7 @@ func (s *Server) Start() error {
 	s.background.Go(func() { s.ca.KeepRevocation(s.life) })
 	s.background.Go(func() { s.watch(s.life) })
 	s.background.Go(func() { s.ca.KeepChecks(s.life) })
+	s.background.Go(func() { s.ca.KeepWebhooks(s.life) })
 	return nil
 }
 

@@ -55,6 +55,9 @@ type Config struct {
 	// Checks say how developers' doors are looked at.
 	Checks CheckRules
 
+	// Webhooks say how apps are told of it.
+	Webhooks WebhookRules
+
 	// KeyMakers bounds the RSA keys that are made at once, so that a burst of RSA-4096 (0.7 s of one core each) cannot starve the rest.
 	// Zero means half of the processors, at least one.
 	KeyMakers int
@@ -89,6 +92,8 @@ type CA struct {
 	responders map[string]*responder
 	checks     CheckRules
 	checking   *checking
+	webhooks   WebhookRules
+	delivering *checking
 	aviary     aviary
 	watched    atomic.Pointer[[]RevocationReport]
 	figures    keptFigures
@@ -111,6 +116,8 @@ func New(cfg Config) (*CA, error) {
 		responders: make(map[string]*responder),
 		rules:      cfg.Domains.withDefaults(),
 		checks:     cfg.Checks.withDefaults(),
+		webhooks:   cfg.Webhooks,
+		delivering: newChecking(deliveriesAtOnce),
 		aviary:     aviary{kept: make(map[string]canary)},
 		identify:   cfg.Identify,
 		recognize:  cfg.Recognize,
@@ -120,6 +127,9 @@ func New(cfg Config) (*CA, error) {
 		log:        cmp.Or(cfg.Log, slog.Default()),
 	}
 	c.checking = newChecking(c.checks.Concurrency)
+	if c.webhooks.Observe == nil {
+		c.webhooks.Observe = func(bool) {}
+	}
 	if c.now == nil {
 		c.now = time.Now
 	}

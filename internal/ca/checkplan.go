@@ -60,6 +60,7 @@ func (c *CA) scheduleCheck(ctx context.Context, now time.Time, e Endpoint) error
 type CheckEnd struct {
 	Endpoint *Endpoint // the registered endpoint as it shall be, with the Version that was read; nil: none
 	Events   []Event   // the alerts that begin, and the end of all
+	Notices  []Notice  // the same to the webhooks of the app
 }
 
 // endOf is what a check that is done brings about. A check of another address says nothing about the endpoint.
@@ -80,19 +81,30 @@ func (c *CA) endOf(ctx context.Context, now time.Time, k Check) (CheckEnd, error
 		e.DueAt, e.Cause = last, CauseExpiring
 	}
 	end := CheckEnd{Endpoint: &e}
-	event := func(a Action, detail map[string]string) {
-		detail["url"], detail["check"] = e.URL, k.ID
-		end.Events = append(end.Events, c.event(now, itself(), a, target{app: e.App, object: e.ID, detail: detail}))
-	}
 	for _, alert := range e.Alerts {
 		if !slices.Contains(before, alert) {
-			event(ActAlert, map[string]string{"alert": string(alert), "summary": e.Summary})
+			if err := c.tell(&end, now, k, ActAlert, string(alert)); err != nil {
+				return end, err
+			}
 		}
 	}
 	if len(before) > 0 && len(e.Alerts) == 0 {
-		event(ActRecover, map[string]string{"alerts": joined(before)})
+		return end, c.tell(&end, now, k, ActRecover, "recovered")
 	}
 	return end, nil
+}
+
+// tell adds what has happened to an endpoint to the end of a check: as an event, and as a message.
+func (c *CA) tell(end *CheckEnd, now time.Time, k Check, a Action, what string) error {
+	e := end.Endpoint
+	event := c.event(now, itself(), a, target{app: e.App, object: e.ID, detail: map[string]string{
+		"alert": what, "url": e.URL, "check": k.ID, "summary": e.Summary}})
+	n, err := c.notice(event, "endpoint."+what, map[string]any{
+		"app": e.App, "endpoint": e.ID, "url": e.URL, "check": k.ID, "summary": e.Summary, "alerts": append([]Alert{}, e.Alerts...),
+		"findings": append([]CheckFinding{}, k.Facts.Findings...),
+	})
+	end.Events, end.Notices = append(end.Events, event), append(end.Notices, n)
+	return err
 }
 
 // began are the alerts that begin.

@@ -184,6 +184,9 @@ func (c *CA) finishCheck(ctx context.Context, k Check) error {
 		switch err := c.store.FinishCheck(ctx, k, end, act); {
 		case err == nil:
 			c.checks.Observe(k.Cause, k.Facts.Summary, end.began())
+			if len(end.Notices) > 0 {
+				c.delivering.wake()
+			}
 			return nil
 		case !errors.Is(err, ErrChanged):
 			return fmt.Errorf("recording the end of the check %s: %w", k.ID, err)

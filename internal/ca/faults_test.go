@@ -31,7 +31,8 @@ func TestStoreFails(t *testing.T) {
 					r.Quotas = ca.Quotas{CertificatesPerWeek: 10_000, ProofsPerHour: 10_000}
 					r.Prove = func(context.Context, ca.Method, pki.Name, string, string) error { return nil }
 				})
-				f.checks.Look = (&doors{}).Look
+				f.checks.Look = (&doors{look: func(ca.Visit) (ca.Sight, error) { return ca.Sight{Facts: ca.CheckFacts{Summary: "open"}}, nil }}).Look
+				f.webhooks.Post = (&mailbox{}).Post
 				for _, how := range []storetest.Fault{storetest.DidNotHappen, storetest.DidHappen} {
 					faults := storetest.NewFaults(f.store)
 					f.load(faults)
@@ -158,6 +159,12 @@ func (f *fixture) liveChecking(note func(error) bool) {
 	}
 	_, err = f.ListChecks(ctx, auditor, ca.CheckQuery{})
 	note(err)
+	w, err := f.CreateWebhook(ctx, operator, "demo", hookURL)
+	if note(err) {
+		note(f.TestWebhook(ctx, operator, "demo", w.ID))
+		_, err = f.RotateWebhook(ctx, operator, "demo", w.ID)
+		note(err)
+	}
 	e, _, err := f.AddEndpoint(ctx, developer, ca.NewEndpoint{URL: "https://www.example.com/" + rand.Text()})
 	note(err)
 	f.clock.advance(2 * time.Minute)
@@ -165,6 +172,12 @@ func (f *fixture) liveChecking(note func(error) bool) {
 	_, err = f.ListEndpoints(ctx, auditor, ca.EndpointQuery{})
 	note(err)
 	note(f.RemoveEndpoint(ctx, operator, e.ID))
+	note(f.DeliverDue(ctx))
+	webhooks, err := f.ListWebhooks(ctx, auditor, "demo")
+	note(err)
+	for _, w := range webhooks {
+		note(f.RemoveWebhook(ctx, operator, "demo", w.ID))
+	}
 	all, err := f.store.ListChecks(ctx, ca.CheckQuery{Limit: 1000, State: ca.CheckRunning})
 	require.NoError(f.t, err)
 	for _, left := range all {

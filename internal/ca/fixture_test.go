@@ -65,6 +65,7 @@ type fixture struct {
 	rules    ca.DomainRules
 	schedule ca.CRLSchedule
 	checks   ca.CheckRules
+	webhooks ca.WebhookRules
 	now      func() time.Time // clock's, unless a test has another
 }
 
@@ -123,7 +124,7 @@ func (f *fixture) load(s ca.Store) {
 		return nil, errors.New("no such key")
 	})
 	require.NoError(f.t, err)
-	f.CA, err = ca.New(ca.Config{Store: s, Issuers: issuers, Names: f.names, Domains: f.rules, CRLs: f.schedule, Checks: f.checks, Now: f.now})
+	f.CA, err = ca.New(ca.Config{Store: s, Issuers: issuers, Names: f.names, Domains: f.rules, CRLs: f.schedule, Checks: f.checks, Webhooks: f.webhooks, Now: f.now})
 	require.NoError(f.t, err)
 }
 

@@ -109,6 +109,12 @@ const (
 	ActReadEndpoint   Action = "endpoint.read"
 	ActRemoveEndpoint Action = "endpoint.remove"
 
+	ActCreateWebhook Action = "webhook.create"
+	ActReadWebhook   Action = "webhook.read"
+	ActRotateWebhook Action = "webhook.rotate"
+	ActTestWebhook   Action = "webhook.test"
+	ActRemoveWebhook Action = "webhook.remove"
+
 	// What the CA does by itself.
 	ActRecheckDomain  Action = "domain.recheck"
 	ActSuspendDomain  Action = "domain.suspend"
@@ -119,27 +125,31 @@ const (
 	ActFinishCheck    Action = "check.finish"
 	ActAlert          Action = "endpoint.alert"
 	ActRecover        Action = "endpoint.recover"
+	ActGiveUp         Action = "webhook.give-up"
 )
 
 // permissions is the whole of who may do what. A developer's apply to the objects of their own app alone (authorize sees to that).
 var permissions = map[Role][]Action{
 	RoleDeveloper: {ActIssueServer, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadApp, ActRotateToken,
 		ActAddDomain, ActReadDomain, ActVerifyDomain, ActRemoveDomain, ActResolveDomain, ActRevokeOthers,
-		ActRevokeSearch, ActRegister, ActChangeAccount, ActCheck, ActReadCheck, ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint},
+		ActRevokeSearch, ActRegister, ActChangeAccount, ActCheck, ActReadCheck, ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint,
+		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook},
 	RoleAuditor: {ActReadCertificate, ActReadProfiles, ActReadAuthorities, ActReadEvents, ActReadApp, ActListApps, ActReadTokens,
-		ActExamine, ActReadFigures, ActReadDomain, ActRotateToken, ActReadCheck, ActReadEndpoint},
+		ActExamine, ActReadFigures, ActReadDomain, ActRotateToken, ActReadCheck, ActReadEndpoint, ActReadWebhook},
 	RoleOperator: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken, ActRevokeToken, ActRotateToken, ActExamine, ActReadFigures,
 		ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
 		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActCheck, ActReadCheck,
-		ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint},
+		ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint,
+		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook},
 	RoleAdmin: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActCreateAuthority, ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken,
 		ActRevokeToken, ActRotateToken, ActExamine, ActReadFigures, ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
 		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActMoveKey, ActCheck, ActReadCheck,
-		ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint},
+		ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint,
+		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook},
 	roleKeyHolder: {ActRevokeByKey},
 	roleProgram:   {ActPublishCRL, ActIssueResponder, ActIssueCanary, ActRevoke, ActScheduleCheck},
 }

@@ -27,6 +27,7 @@ type Store interface {
 	Events
 	Checks
 	Endpoints
+	Webhooks
 
 	// Ping tells whether the database answers.
 	Ping(ctx context.Context) error

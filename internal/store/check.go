@@ -149,6 +149,11 @@ func (s *Store) FinishCheck(ctx context.Context, k ca.Check, end ca.CheckEnd, ac
 			text(k.ID), micros(k.DueAt), string(k.State), microsOrNull(k.FinishedAt), text(k.Failure), text(string(facts)), text(k.Since), text(string(changes)), report)); err != nil {
 			return err
 		}
+		for _, n := range end.Notices {
+			if _, err := queue(ctx, tx, n, `app = $7`, text(n.App)); err != nil {
+				return err
+			}
+		}
 		if end.Endpoint == nil {
 			return nil
 		}

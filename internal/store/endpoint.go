@@ -128,11 +128,7 @@ func (s *Store) RemoveEndpoint(ctx context.Context, id string, act ca.Act) error
 		if err := begin(ctx, tx, act); err != nil {
 			return err
 		}
-		n, err := tx.exec(ctx, `DELETE FROM endpoints WHERE id = $1`, text(id))
-		if err == nil && n == 0 {
-			err = ca.ErrNotFound
-		}
-		return err
+		return foundOne(tx.exec(ctx, `DELETE FROM endpoints WHERE id = $1`, text(id)))
 	})
 }
 

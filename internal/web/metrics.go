@@ -26,6 +26,7 @@ type Metrics struct {
 	proofs    *prometheus.CounterVec
 	checks    *prometheus.CounterVec
 	alerts    *prometheus.CounterVec
+	messages  *prometheus.CounterVec
 }
 
 // NewMetrics returns metrics with a registry of their own, to which others may add. now tells the time; nil means time.Now.
@@ -60,7 +61,10 @@ func NewMetrics(now func() time.Time) *Metrics {
 	m.alerts = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "imca_endpoint_alerts_total", Help: "Alerts about registered endpoints that began: open, locked-out, faulty, drift, lapsing.",
 	}, []string{"alert"})
-	m.registry.MustRegister(m.requests, m.durations, m.issuances, m.issuing, m.proofs, m.checks, m.alerts,
+	m.messages = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "imca_webhook_messages_total", Help: "Attempts to deliver messages to webhooks, by result: delivered, failed.",
+	}, []string{"result"})
+	m.registry.MustRegister(m.requests, m.durations, m.issuances, m.issuing, m.proofs, m.checks, m.alerts, m.messages,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -99,6 +103,15 @@ func (m *Metrics) Check(cause ca.CheckCause, summary string, began []ca.Alert) {
 	for _, alert := range began {
 		m.alerts.WithLabelValues(string(alert)).Inc()
 	}
+}
+
+// Message counts an attempt to deliver a message. It fits ca.WebhookRules.Observe.
+func (m *Metrics) Message(delivered bool) {
+	result := "failed"
+	if delivered {
+		result = "delivered"
+	}
+	m.messages.WithLabelValues(result).Inc()
 }
 
 // Issuance counts an issuance that begins; what it returns is called at its end. It fits ca.Config.Observe.

@@ -54,6 +54,7 @@ func Methods() []string {
 		"RecordEvent", "ListEvents", "ForgetClaims",
 		"CreateCheck", "Check", "ListChecks", "DueChecks", "LeaseCheck", "FinishCheck", "ForgetChecks",
 		"CreateEndpoint", "Endpoint", "EndpointAt", "ListEndpoints", "RemoveEndpoint", "DueEndpoints", "ScheduleCheck", "HastenEndpoints",
+		"CreateWebhook", "Webhook", "ListWebhooks", "RotateWebhook", "RemoveWebhook", "QueueNotice", "DueDeliveries", "LeaseDelivery", "EndDelivery",
 		"Ping",
 	}
 }
@@ -357,4 +358,40 @@ func (f *Faults) ScheduleCheck(ctx context.Context, e ca.Endpoint, next time.Tim
 
 func (f *Faults) HastenEndpoints(ctx context.Context, due time.Time) error {
 	return f.do("HastenEndpoints", func() error { return f.store.HastenEndpoints(ctx, due) })
+}
+
+func (f *Faults) CreateWebhook(ctx context.Context, w ca.Webhook, most int, act ca.Act) error {
+	return f.do("CreateWebhook", func() error { return f.store.CreateWebhook(ctx, w, most, act) })
+}
+
+func (f *Faults) Webhook(ctx context.Context, id string) (ca.Webhook, error) {
+	return ask(f, "Webhook", func() (ca.Webhook, error) { return f.store.Webhook(ctx, id) })
+}
+
+func (f *Faults) ListWebhooks(ctx context.Context, app string) ([]ca.Webhook, error) {
+	return ask(f, "ListWebhooks", func() ([]ca.Webhook, error) { return f.store.ListWebhooks(ctx, app) })
+}
+
+func (f *Faults) RotateWebhook(ctx context.Context, w ca.Webhook, act ca.Act) error {
+	return f.do("RotateWebhook", func() error { return f.store.RotateWebhook(ctx, w, act) })
+}
+
+func (f *Faults) RemoveWebhook(ctx context.Context, id string, act ca.Act) error {
+	return f.do("RemoveWebhook", func() error { return f.store.RemoveWebhook(ctx, id, act) })
+}
+
+func (f *Faults) QueueNotice(ctx context.Context, webhook string, n ca.Notice, act ca.Act) error {
+	return f.do("QueueNotice", func() error { return f.store.QueueNotice(ctx, webhook, n, act) })
+}
+
+func (f *Faults) DueDeliveries(ctx context.Context, now time.Time, limit int) ([]ca.Delivery, error) {
+	return ask(f, "DueDeliveries", func() ([]ca.Delivery, error) { return f.store.DueDeliveries(ctx, now, limit) })
+}
+
+func (f *Faults) LeaseDelivery(ctx context.Context, d ca.Delivery, until time.Time) error {
+	return f.do("LeaseDelivery", func() error { return f.store.LeaseDelivery(ctx, d, until) })
+}
+
+func (f *Faults) EndDelivery(ctx context.Context, d ca.Delivery, a ca.Attempt, events []ca.Event) error {
+	return f.do("EndDelivery", func() error { return f.store.EndDelivery(ctx, d, a, events) })
 }

@@ -47,6 +47,7 @@ func Run(t *testing.T, fresh func(t testing.TB) Database) {
 		{"acme", acmeTests},
 		{"checks", checkTests},
 		{"endpoints", endpointTests},
+		{"webhooks", webhookTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for name, test := range group.tests {
