@@ -160,4 +160,7 @@ func (d *door) newNonce(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// now is the time in the microseconds that every database keeps.
+func (d *door) now() time.Time { return d.Frame.Now().UTC().Truncate(time.Microsecond) }
+
 func param(r *http.Request, name string) string { return chi.URLParam(r, name) }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/imca-project/imca/internal/ca"
@@ -153,14 +152,14 @@ func (d *door) authorization(q *request) error {
 	}
 	switch {
 	case req.Status == StatusDeactivated && a.Status != StatusDeactivated:
-		a.Status = StatusDeactivated
-		if err := d.changeAuthorization(q, &a); err != nil {
-			return err
-		}
+		a, err = d.deactivate(q, a)
 	case req.Status != "" && req.Status != a.Status:
-		return web.Refuse(ca.KindMalformed, "The status %q cannot be set: \"deactivated\" ends the authorization.", req.Status)
+		err = web.Refuse(ca.KindMalformed, "The status %q cannot be set: \"deactivated\" ends the authorization.", req.Status)
 	default:
-		d.goOn(q, &a)
+		_, err = d.goOn(q, &a)
+	}
+	if err != nil {
+		return err
 	}
 	if a.at(q.now) == StatusPending {
 		q.header("Retry-After", "1")
@@ -168,122 +167,22 @@ func (d *door) authorization(q *request) error {
 	return q.answer(http.StatusOK, d.showAuthorization(q, a))
 }
 
-func (d *door) changeAuthorization(q *request, a *Authorization) error {
-	switch err := d.Store.ChangeAuthorization(context.WithoutCancel(q.r.Context()), *a); {
-	case errors.Is(err, ca.ErrChanged):
-		return web.Refuse(ca.KindConflict, "The authorization was changed by another request at this moment: read it again.")
-	case err != nil:
-		return fmt.Errorf("changing the authorization %s: %w", a.ID, err)
-	}
-	a.Version++
-	return nil
-}
-
-// challenge shows a challenge, or takes it up (RFC 8555, Section 7.5.1). What was taken up before goes on, or has ended.
-func (d *door) challenge(q *request) error {
-	a, err := d.findAuthorization(q)
-	if err != nil {
-		return err
-	}
-	m := ca.Method(param(q.r, "method"))
-	if !slices.Contains(methods(a.Name), m) {
-		return missing("challenge")
-	}
-	if !q.isRead() && a.at(q.now) == StatusPending && a.Method == "" {
-		var nothing struct{}
-		if err := q.decode(&nothing); err != nil {
-			return err
+// deactivate ends an authorization, whatever a server that looks at its challenge makes of it meanwhile.
+func (d *door) deactivate(q *request, a Authorization) (Authorization, error) {
+	const tries = 5
+	for range tries {
+		a.Status = StatusDeactivated
+		err := d.Store.ChangeAuthorization(context.WithoutCancel(q.r.Context()), a)
+		if err == nil {
+			a.Version++
+			return a, nil
 		}
-		if err := d.takeUp(q, &a, m); err != nil {
-			return err
+		if !errors.Is(err, ca.ErrChanged) {
+			return a, fmt.Errorf("ending the authorization %s: %w", a.ID, err)
 		}
-	} else if m == a.Method {
-		d.goOn(q, &a)
-	}
-	q.w.Header().Add("Link", link(d.authorizationURL(q, a.ID), "up"))
-	shown := d.showChallenge(q, a, m)
-	if shown.Status == StatusProcessing {
-		q.header("Retry-After", "1")
-	}
-	return q.answer(http.StatusOK, shown)
-}
-
-// attemptLife is how long a server looks at a challenge. One that is taken up, and at which nobody looks for longer, was left by a server that ended.
-const attemptLife = 2 * time.Minute
-
-// takeUp begins a challenge. It counts as failed until it has come right, so that no number of them at once gets around the limit.
-func (d *door) takeUp(q *request, a *Authorization, m ca.Method) error {
-	quota := d.Limits.forChallenge(a.Account, a.Name)
-	if err := d.CA.TakeQuotas(q.r.Context(), quota); err != nil {
-		return err
-	}
-	a.Method = m
-	if !d.goOn(q, a) {
-		d.CA.GiveBackQuotas(q.r.Context(), quota)
-	}
-	return nil
-}
-
-// goOn has a challenge looked at that is taken up and at which nobody looks. It tells whether this server does.
-func (d *door) goOn(q *request, a *Authorization) bool {
-	if a.at(q.now) != StatusPending || a.Method == "" || q.now.Sub(a.AttemptedAt) < attemptLife {
-		return false
-	}
-	a.AttemptedAt = q.now
-	if err := d.changeAuthorization(q, a); err != nil {
-		return false // somebody else was faster, or the next one who asks tries again
-	}
-	proof := ca.Proof{
-		App: q.account.App, Name: a.Name, Method: a.Method, Token: a.Token,
-		KeyAuthorization: ca.KeyAuthorization(a.Token, base64.RawURLEncoding.EncodeToString(q.account.Thumbprint[:])),
-	}
-	p, attempt := d.principal(q), *a
-	d.Go(func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, attemptLife)
-		defer cancel()
-		d.attempt(ctx, p, proof, attempt)
-	})
-	return true
-}
-
-// attempt looks for the proof of a challenge, several times where a later look may find what is on its way, and records what came of it.
-func (d *door) attempt(ctx context.Context, p ca.Principal, proof ca.Proof, a Authorization) {
-	_, err := d.CA.ProveDomain(ctx, p, proof)
-	for _, pause := range d.Pauses {
-		if !mayComeRight(err) {
-			break
+		if a, err = d.findAuthorization(q); err != nil {
+			return a, err
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return // the server ends: another one goes on
-		}
-		_, err = d.CA.ProveDomain(ctx, p, proof)
 	}
-	if err == nil { // the proof is there, but the name may be another app's, or wait for an operator
-		err = d.CA.MayHave(ctx, p, proof.App, proof.Name)
-	}
-	var refusal *ca.Error
-	switch {
-	case err == nil:
-		a.Status, a.ValidatedAt = StatusValid, d.Frame.Now().UTC().Truncate(time.Microsecond)
-	case errors.As(err, &refusal):
-		a.Status, a.Failure = StatusInvalid, Failure{refusal.Kind, refusal.Detail}
-	default:
-		d.Log.ErrorContext(ctx, "looking at a challenge; it is tried again when its account asks", "authorization", a.ID, "error", err)
-		return
-	}
-	switch err := d.Store.ChangeAuthorization(context.WithoutCancel(ctx), a); {
-	case err == nil && a.Status == StatusValid:
-		d.CA.GiveBackQuotas(ctx, d.Limits.forChallenge(a.Account, a.Name))
-	case err != nil && !errors.Is(err, ca.ErrChanged):
-		d.Log.ErrorContext(ctx, "recording a challenge; it is tried again when its account asks", "authorization", a.ID, "error", err)
-	}
-}
-
-// mayComeRight tells whether the next look may find what this one did not.
-func mayComeRight(err error) bool {
-	var refusal *ca.Error
-	return errors.As(err, &refusal) &&
-		slices.Contains([]ca.Kind{ca.KindProofReach, ca.KindProofDNS, ca.KindProofTLS, ca.KindProofWrong, ca.KindUnavailable}, refusal.Kind)
+	return a, web.Refuse(ca.KindConflict, "The authorization %s is being changed by other requests: repeat yours.", a.ID)
 }

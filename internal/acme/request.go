@@ -63,7 +63,7 @@ func (d *door) byKey(h func(*request) error) http.HandlerFunc {
 // byEither takes any signed request (RFC 8555, Section 6).
 func (d *door) byEither(h func(*request) error) http.HandlerFunc {
 	return d.public(func(w http.ResponseWriter, r *http.Request) error {
-		q := &request{w: w, r: r, now: d.Frame.Now().UTC().Truncate(time.Microsecond)}
+		q := &request{w: w, r: r, now: d.now()}
 		if err := d.read(q); err != nil {
 			return err
 		}

@@ -22,9 +22,42 @@ func (s *Store) Secret(ctx context.Context, name string, fresh []byte) (kept []b
 	return kept, err
 }
 
+// nonce is one that came back.
+type nonce struct {
+	value [16]byte
+	until time.Time
+}
+
 // SpendNonce implements acme.Store.
-func (s *Store) SpendNonce(ctx context.Context, nonce [16]byte, until time.Time) error {
-	return existedIfNone(s.db.exec(ctx, `INSERT INTO acme_nonces (nonce, until) VALUES ($1, $2) ON CONFLICT (nonce) DO NOTHING`, nonce[:], micros(until)))
+func (s *Store) SpendNonce(ctx context.Context, value [16]byte, until time.Time) error {
+	_, err := s.nonces.do(ctx, nonce{value, micros(until)})
+	return err
+}
+
+// spendNonces commits a round of nonces together.
+func (s *Store) spendNonces(round []*call[nonce, struct{}]) {
+	rows := make([][]any, len(round))
+	for i, c := range round {
+		rows[i] = []any{c.question.value[:], c.question.until}
+	}
+	fresh := make(map[[16]byte]bool)
+	err := inRound(func(ctx context.Context) error {
+		return s.retry(ctx, func() error {
+			clear(fresh)
+			return s.db.insertNew(ctx, nonceTable, rows, func(r row) error {
+				var value [16]byte
+				err := r.Scan(octets(value[:]))
+				fresh[value] = true
+				return err
+			})
+		})
+	})
+	for _, c := range round {
+		if c.err = err; err == nil && !fresh[c.question.value] {
+			c.err = ca.ErrExists
+		}
+		delete(fresh, c.question.value) // a second one in the round
+	}
 }
 
 // existedIfNone tells from the rows that an insertion touched whether there was one in its way.

@@ -46,6 +46,9 @@ type database interface {
 	// insert adds rows to a table, in a transaction.
 	insert(ctx context.Context, tx statements, t table, rows [][]any) error
 
+	// insertNew adds those rows to a table whose key, the first column, is not there yet, in one transaction, and calls each for the key of every row added.
+	insertNew(ctx context.Context, t table, rows [][]any, each func(row) error) error
+
 	// transact runs a transaction: it is committed when do returns nil, else rolled back, even if ctx has ended.
 	transact(ctx context.Context, do func(tx statements) error) error
 

@@ -191,6 +191,28 @@ func (l *sqlite) among(place int, keys [][]byte) (string, any) {
 }
 
 func (p *postgres) insert(ctx context.Context, tx statements, t table, rows [][]any) error {
+	_, err := tx.exec(ctx, t.insertArrays(1), columnsOf(t, rows)...)
+	return err
+}
+
+func (p *postgres) insertNew(ctx context.Context, t table, rows [][]any, each func(row) error) error {
+	return p.query(ctx, each, t.insertArrays(1)+t.unlessThere(), columnsOf(t, rows)...)
+}
+
+func (l *sqlite) insertNew(ctx context.Context, t table, rows [][]any, each func(row) error) error {
+	statement := t.insert() + t.unlessThere()
+	return l.transact(ctx, func(tx statements) error {
+		for _, r := range rows {
+			if err := tx.query(ctx, each, statement, r...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// columnsOf are rows as one array for each column.
+func columnsOf(t table, rows [][]any) []any {
 	args := make([]any, len(t.columns))
 	for i := range t.columns {
 		column := make([]any, len(rows))
@@ -199,8 +221,7 @@ func (p *postgres) insert(ctx context.Context, tx statements, t table, rows [][]
 		}
 		args[i] = column
 	}
-	_, err := tx.exec(ctx, t.insertArrays(1), args...)
-	return err
+	return args
 }
 
 func (l *sqlite) insert(ctx context.Context, tx statements, t table, rows [][]any) error {

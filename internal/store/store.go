@@ -26,6 +26,7 @@ type Store struct {
 	apps    *group[string, ca.App]
 	blocked *group[[32]byte, struct{}]
 
+	nonces    *group[nonce, struct{}]
 	standings *group[pki.Serial, ca.Standing]
 }
 
@@ -58,6 +59,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.tokens = newGroup(lookers, s.findTokens)
 	s.apps = newGroup(lookers, s.findApps)
 	s.blocked = newGroup(lookers, s.findBlocked)
+	s.nonces = newGroup(db.committers(), s.spendNonces)
 	s.standings = newGroup(lookers, s.findStandings)
 	return s, nil
 }
@@ -68,6 +70,7 @@ func (s *Store) Close() error {
 	s.tokens.close()
 	s.apps.close()
 	s.blocked.close()
+	s.nonces.close()
 	s.standings.close()
 	s.db.close()
 	return nil

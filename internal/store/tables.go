@@ -43,6 +43,9 @@ var groupTables = [...]table{
 	}},
 }
 
+// nonceTable has the nonces that were spent.
+var nonceTable = table{"acme_nonces", []column{{"nonce", "bytea"}, {"until", "timestamptz"}}}
+
 // insert is the statement for one row, its values as $1, $2 …
 func (t table) insert() string {
 	var names, values []string
@@ -61,4 +64,10 @@ func (t table) insertArrays(first int) string {
 		arrays = append(arrays, fmt.Sprintf("$%d::%s[]", first+i, c.kind))
 	}
 	return fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)", t.name, strings.Join(names, ", "), strings.Join(arrays, ", "))
+}
+
+// unlessThere ends an insertion that leaves out the rows whose key, the first column, is there, and returns the keys of the others.
+func (t table) unlessThere() string {
+	key := t.columns[0].name
+	return fmt.Sprintf(" ON CONFLICT (%s) DO NOTHING RETURNING %s", key, key)
 }
