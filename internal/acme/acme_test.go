@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -118,47 +117,6 @@ func challengeOf(t *testing.T, c *xacme.Client, url, kind string) *xacme.Challen
 	}
 	t.Fatalf("no %s in %v", kind, z.Challenges)
 	return nil
-}
-
-// TestManyAtOnce: 100 orders of one account on two servers lose nothing, and an order that is finalized by many at once has one certificate.
-func TestManyAtOnce(t *testing.T) {
-	w := newWorld(t, options{})
-	c := w.register(nil)
-	var running sync.WaitGroup
-	for i := range 100 {
-		running.Go(func() {
-			name := fmt.Sprintf("n%d.example.com", i)
-			order, err := c.AuthorizeOrder(t.Context(), xacme.DomainIDs(name))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			if _, _, err := c.CreateOrderCert(t.Context(), order.FinalizeURL, w.csr(newKey(t), name), false); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	running.Wait()
-	page, err := w.ca.ListCertificates(t.Context(), admin, ca.CertificateQuery{App: "open", Limit: 1000})
-	require.NoError(t, err)
-	require.Len(t, page.Items, 100)
-
-	order, err := c.AuthorizeOrder(t.Context(), xacme.DomainIDs("one.example.com"))
-	require.NoError(t, err)
-	csr := w.csr(newKey(t), "one.example.com")
-	for range 10 {
-		running.Go(func() {
-			if _, _, err := c.CreateOrderCert(t.Context(), order.FinalizeURL, csr, false); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	running.Wait()
-	page, err = w.ca.ListCertificates(t.Context(), admin, ca.CertificateQuery{App: "open", Limit: 1000})
-	require.NoError(t, err)
-	require.Len(t, page.Items, 101)
-	_, _, err = c.CreateOrderCert(t.Context(), order.FinalizeURL, w.csr(newKey(t), "one.example.com"), false)
-	require.ErrorContains(t, err, "another CSR")
 }
 
 func TestAccounts(t *testing.T) {

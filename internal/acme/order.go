@@ -201,7 +201,8 @@ func checkCSR(q *request, o Order, der []byte) error {
 	return nil
 }
 
-// issue asks for the certificate. While another request finalizes the same order, it waits for what that one makes.
+// issue asks for the certificate. While another request finalizes the same order, it waits for what that one makes. What has stopped half-way was
+// delivered to nobody: it is revoked, and the order gets another certificate.
 func (d *door) issue(q *request, o Order, der []byte) (*ca.Issued, error) {
 	request := ca.IssueRequest{
 		App: q.account.App, Profile: o.Profile, CSR: der, IdempotencyKey: o.ID, Account: d.accountURL(q, q.account.ID), Replaces: o.Replaces,
@@ -210,11 +211,22 @@ func (d *door) issue(q *request, o Order, der []byte) (*ca.Issued, error) {
 	for _, n := range o.Names {
 		request.Domains = append(request.Domains, n.String())
 	}
-	const tries, pause = 50, 100 * time.Millisecond
+	const tries, pause = 20, 100 * time.Millisecond
 	for try := 1; ; try++ {
 		issued, err := d.CA.Issue(q.r.Context(), d.principal(q), request)
-		var refusal *ca.Error
+		var (
+			refusal  *ca.Error
+			stranded *ca.StrandedError
+		)
 		switch {
+		case err == nil && len(issued.Certificate.Signature) == 0 && try < tries:
+			request.IdempotencyKey = o.ID + "." + issued.Certificate.Serial.String()
+			continue
+		case errors.As(err, &stranded) && try < tries:
+			if _, err := d.CA.Revoke(q.r.Context(), d.principal(q), stranded.Serial, pki.Superseded); err != nil {
+				return nil, err
+			}
+			continue
 		case !errors.As(err, &refusal):
 			return issued, err
 		case refusal.Kind == ca.KindKeyReused:

@@ -2,6 +2,7 @@ package acme_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -38,10 +39,12 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // world is one or more servers on one database, behind real TLS. The app "open" may have every name, "shop" what it has proven.
 type world struct {
 	*testing.T
-	ca     *ca.CA
-	store  *store.Store
-	server *httptest.Server
-	client *http.Client
+	ca      *ca.CA
+	store   *store.Store
+	url     string // of the database
+	issuers []*issuer.Issuer
+	server  *httptest.Server
+	client  *http.Client
 
 	mu     sync.Mutex
 	now    time.Time
@@ -71,7 +74,7 @@ func newWorld(t *testing.T, o options) *world {
 	}
 	url := o.database(t)
 	require.NoError(t, store.Migrate(t.Context(), url))
-	w := &world{T: t, now: start, proofs: make(map[string]bool)}
+	w := &world{T: t, url: url, now: start, proofs: make(map[string]bool)}
 	var err error
 	w.store, err = store.Open(t.Context(), store.Config{URL: url})
 	require.NoError(t, err)
@@ -90,10 +93,9 @@ func newWorld(t *testing.T, o options) *world {
 	if o.profile != nil {
 		o.profile(&profiles[0])
 	}
-	issuers, err := ca.Load(authorities, profiles, "http://ca.example", func(ref string) (crypto.Signer, error) { return keys[ref], nil })
+	w.issuers, err = ca.Load(authorities, profiles, "http://ca.example", func(ref string) (crypto.Signer, error) { return keys[ref], nil })
 	require.NoError(t, err)
-	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Now: w.clock, Domains: ca.DomainRules{Prove: w.prove}})
-	require.NoError(t, err)
+	w.ca = w.authority(w.store)
 	for id, policy := range map[string]ca.DomainPolicy{"open": ca.PolicyOpen, "shop": ca.PolicyProve} {
 		_, _, err := w.ca.CreateApp(t.Context(), admin, ca.NewApp{ID: id, Policy: policy})
 		require.NoError(t, err)
@@ -101,6 +103,27 @@ func newWorld(t *testing.T, o options) *world {
 	w.server = w.serve(o.change)
 	w.client = w.server.Client()
 	return w
+}
+
+func (w *world) authority(s ca.Store) *ca.CA {
+	w.Helper()
+	authority, err := ca.New(ca.Config{Store: s, Issuers: w.issuers, Now: w.clock, Domains: ca.DomainRules{Prove: w.prove}})
+	require.NoError(w.T, err)
+	return authority
+}
+
+// another starts a server with a connection to the database of its own, as in another process.
+func (w *world) another(change func(*acme.Config)) *httptest.Server {
+	w.Helper()
+	records, err := store.Open(w.Context(), store.Config{URL: w.url})
+	require.NoError(w.T, err)
+	w.Cleanup(func() { _ = records.Close() })
+	return w.serve(func(c *acme.Config) {
+		c.Store, c.CA = records, w.authority(records)
+		if change != nil {
+			change(c)
+		}
+	})
 }
 
 var admin = ca.Principal{Name: "root", Role: ca.RoleAdmin}
@@ -115,12 +138,12 @@ func (w *world) serve(change func(*acme.Config)) *httptest.Server {
 		CA: w.ca, Store: w.store, NonceKey: key, OpenApp: "open", Log: log, Pauses: []time.Duration{10 * time.Millisecond, 10 * time.Millisecond},
 		Frame: web.New(web.Config{Authenticate: w.ca.Authenticate, Now: w.clock, Log: log, Limits: web.Limits{Address: web.Rate{PerSecond: -1}}}),
 	}
-	if change != nil {
-		change(&cfg)
-	}
 	var running sync.WaitGroup
 	life, stop := context.WithCancel(context.Background())
 	cfg.Go = func(task func(context.Context)) { running.Go(func() { task(life) }) }
+	if change != nil {
+		change(&cfg)
+	}
 	server := httptest.NewTLSServer(acme.New(cfg))
 	w.Cleanup(func() {
 		server.Close()
@@ -193,7 +216,11 @@ type raw struct {
 	*world
 	key     *ecdsa.PrivateKey
 	account string // URL; empty: the key is shown
+	base    string // what the server calls itself; empty: by its address
 }
+
+// home is the server's URL as it knows it.
+func (r *raw) home() string { return cmp.Or(r.base, r.server.URL) }
 
 type answer struct {
 	status int
@@ -221,7 +248,7 @@ func (r *raw) freshNonce() string {
 // sign makes a signed request; headers replace the usual ones, nil takes them away.
 func (r *raw) sign(path, payload string, headers map[jose.HeaderKey]any) []byte {
 	r.Helper()
-	all := map[jose.HeaderKey]any{"url": r.server.URL + path, "nonce": r.freshNonce()}
+	all := map[jose.HeaderKey]any{"url": r.home() + path, "nonce": r.freshNonce()}
 	if r.account != "" {
 		all["kid"] = r.account
 	}
@@ -283,7 +310,7 @@ func (r *raw) issue(name, more string) (answer, *x509.Certificate) {
 
 // path is that of what an answer has made.
 func (r *raw) path(a answer) string {
-	return strings.TrimPrefix(a.header.Get("Location"), r.server.URL)
+	return strings.TrimPrefix(a.header.Get("Location"), r.home())
 }
 
 // deactivate ends the authorizations of an order.
@@ -316,14 +343,14 @@ func (r *raw) challengeOf(order answer, kind string) (path, token string) {
 	r.Helper()
 	var o struct{ Authorizations []string }
 	require.NoError(r.T, json.Unmarshal(order.body, &o))
-	z := r.post(strings.TrimPrefix(o.Authorizations[0], r.server.URL), "")
+	z := r.post(strings.TrimPrefix(o.Authorizations[0], r.home()), "")
 	var authorization struct {
 		Challenges []struct{ Type, URL, Token string }
 	}
 	require.NoError(r.T, json.Unmarshal(z.body, &authorization))
 	for _, c := range authorization.Challenges {
 		if c.Type == kind {
-			return strings.TrimPrefix(c.URL, r.server.URL), c.Token
+			return strings.TrimPrefix(c.URL, r.home()), c.Token
 		}
 	}
 	r.Fatalf("no %s in %s", kind, z.body)

@@ -241,6 +241,13 @@ func (c *CA) commit(ctx context.Context, record *Certificate, der []byte, now ti
 	return nil
 }
 
+// StrandedError is the cause of a refusal to repeat a request that has stopped half-way.
+type StrandedError struct {
+	Serial pki.Serial // of the pending certificate
+}
+
+func (e *StrandedError) Error() string { return "the certificate " + e.Serial.String() + " is pending" }
+
 // replay answers a repeated request with what the first one made.
 func (c *CA) replay(ctx context.Context, earlier, claim Claim) (*Issued, error) {
 	if earlier.Request != claim.Request {
@@ -256,7 +263,9 @@ func (c *CA) replay(ctx context.Context, earlier, claim Claim) (*Issued, error) 
 	}
 	if len(cert.Signature) == 0 && cert.Revocation == nil {
 		if claim.At.Sub(cert.CreatedAt) >= pendingGrace {
-			return nil, refuse(KindConflict, "", "The first request with this Idempotency-Key stopped half-way, and left the certificate %s pending: revoke it, and ask again with a new key.", serial)
+			stranded := refuse(KindConflict, "", "The first request with this Idempotency-Key stopped half-way, and left the certificate %s pending: revoke it, and ask again with a new key.", serial)
+			stranded.Err = &StrandedError{serial}
+			return nil, stranded
 		}
 		return nil, &Error{Kind: KindInProgress, RetryAfter: time.Second,
 			Detail: "The first request with this Idempotency-Key is being worked on: repeat it in a second."}

@@ -15,6 +15,12 @@ import (
 // Tests walk Methods with both, and look at every invariant after each.
 type Faults struct {
 	store ca.Store
+	switches
+}
+
+// switches decide about each call of a store whether it fails.
+type switches struct {
+	methods []string // those that there are
 
 	mu     sync.Mutex
 	armed  map[string]Fault
@@ -60,14 +66,16 @@ func Methods() []string {
 }
 
 // NewFaults wraps a store; it does what that one does until it is told to fail.
-func NewFaults(store ca.Store) *Faults { return &Faults{store: store, armed: make(map[string]Fault)} }
+func NewFaults(store ca.Store) *Faults {
+	return &Faults{store: store, switches: switches{methods: Methods(), armed: make(map[string]Fault)}}
+}
 
 var _ ca.Store = (*Faults)(nil)
 
 // Arm makes the next call of a method fail, and that one only.
-func (f *Faults) Arm(method string, fault Fault) {
-	if !slices.Contains(Methods(), method) {
-		panic("storetest: ca.Store has no method " + method)
+func (f *switches) Arm(method string, fault Fault) {
+	if !slices.Contains(f.methods, method) {
+		panic("storetest: the store has no method " + method)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -75,7 +83,7 @@ func (f *Faults) Arm(method string, fault Fault) {
 }
 
 // Called are the methods called since the last time it was asked, in order.
-func (f *Faults) Called() []string {
+func (f *switches) Called() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	called := f.called
@@ -84,7 +92,7 @@ func (f *Faults) Called() []string {
 }
 
 // do makes a call of a method, or fails in the way that was armed. A call that fails by itself keeps its own error.
-func (f *Faults) do(method string, call func() error) error {
+func (f *switches) do(method string, call func() error) error {
 	f.mu.Lock()
 	fault := f.armed[method]
 	delete(f.armed, method)
@@ -101,7 +109,9 @@ func (f *Faults) do(method string, call func() error) error {
 }
 
 // ask is do for a method that answers something, which gets lost with a fault.
-func ask[A any](f *Faults, method string, call func() (A, error)) (A, error) {
+func ask[A any](f interface {
+	do(method string, call func() error) error
+}, method string, call func() (A, error)) (A, error) {
 	var answer, none A
 	err := f.do(method, func() (err error) {
 		answer, err = call()

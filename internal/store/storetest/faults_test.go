@@ -7,17 +7,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/imca-project/imca/internal/acme"
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/store/storetest"
 )
 
-// TestMethods: a method that the contract gains is walked too.
+// TestMethods: a method that a contract gains is walked too.
 func TestMethods(t *testing.T) {
-	contract := reflect.TypeFor[ca.Store]()
-	require.Len(t, storetest.Methods(), contract.NumMethod())
-	for _, name := range storetest.Methods() {
-		_, found := contract.MethodByName(name)
-		require.True(t, found, name)
+	for contract, methods := range map[reflect.Type][]string{reflect.TypeFor[ca.Store](): storetest.Methods(), reflect.TypeFor[acme.Store](): storetest.ACMEMethods()} {
+		require.Len(t, methods, contract.NumMethod(), contract.String())
+		for _, name := range methods {
+			_, found := contract.MethodByName(name)
+			require.True(t, found, name)
+		}
 	}
 }
 
