@@ -94,6 +94,7 @@ func (f *fixture) live() told {
 		_, err = f.ListTokens(ctx, operator, "demo", "", 0)
 		note(err)
 	}
+	f.liveSignedIn(note)
 	if note(f.RevokeToken(ctx, operator, token.ID)) {
 		result.secrets = nil
 	}
@@ -183,6 +184,27 @@ func (f *fixture) liveChecking(note func(error) bool) {
 	for _, left := range all {
 		require.True(f.t, left.DueAt.After(f.clock.Now()), "none is lost")
 	}
+}
+
+// liveSignedIn signs in by a link, uses the session, and signs out.
+func (f *fixture) liveSignedIn(note func(error) bool) {
+	ctx := f.t.Context()
+	_, _, err := f.SignIn(ctx, auditor)
+	note(err)
+	_, err = f.EndSessions(ctx, operator, auditor.Token)
+	note(err)
+	link, _, err := f.SignInLink(ctx, auditor)
+	if !note(err) {
+		return
+	}
+	secret, _, err := f.OpenSignInLink(ctx, link, "192.0.2.1", "r")
+	if !note(err) {
+		return
+	}
+	f.clock.advance(time.Minute)
+	_, err = f.Session(ctx, secret, "192.0.2.1", "r")
+	note(err)
+	note(f.SignOut(ctx, secret, "192.0.2.1", "r"))
 }
 
 // liveRevoking holds, releases and revokes certificates for keys that were brought, and asks for one of the keys again. It returns what was revoked.

@@ -84,6 +84,10 @@ const (
 	ActCreateToken     Action = "token.create"
 	ActRevokeToken     Action = "token.revoke"
 	ActRotateToken     Action = "token.rotate"
+	ActSignIn          Action = "session.sign-in"
+	ActLinkSession     Action = "session.link"
+	ActSignOut         Action = "session.sign-out"
+	ActEndSessions     Action = "session.end-others"
 	ActExamine         Action = "doctor"
 	ActReadFigures     Action = "figures.read"
 
@@ -133,23 +137,27 @@ var permissions = map[Role][]Action{
 	RoleDeveloper: {ActIssueServer, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadApp, ActRotateToken,
 		ActAddDomain, ActReadDomain, ActVerifyDomain, ActRemoveDomain, ActResolveDomain, ActRevokeOthers,
 		ActRevokeSearch, ActRegister, ActChangeAccount, ActCheck, ActReadCheck, ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint,
-		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook},
+		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook,
+		ActSignIn, ActLinkSession, ActSignOut},
 	RoleAuditor: {ActReadCertificate, ActReadProfiles, ActReadAuthorities, ActReadEvents, ActReadApp, ActListApps, ActReadTokens,
-		ActExamine, ActReadFigures, ActReadDomain, ActRotateToken, ActReadCheck, ActReadEndpoint, ActReadWebhook},
+		ActExamine, ActReadFigures, ActReadDomain, ActRotateToken, ActReadCheck, ActReadEndpoint, ActReadWebhook,
+		ActSignIn, ActLinkSession, ActSignOut},
 	RoleOperator: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken, ActRevokeToken, ActRotateToken, ActExamine, ActReadFigures,
 		ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
 		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActCheck, ActReadCheck,
 		ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint,
-		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook},
+		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook,
+		ActSignIn, ActLinkSession, ActSignOut, ActEndSessions},
 	RoleAdmin: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActCreateAuthority, ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken,
 		ActRevokeToken, ActRotateToken, ActExamine, ActReadFigures, ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
 		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActMoveKey, ActCheck, ActReadCheck,
 		ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint,
-		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook},
+		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook,
+		ActSignIn, ActLinkSession, ActSignOut, ActEndSessions},
 	roleKeyHolder: {ActRevokeByKey},
 	roleProgram:   {ActPublishCRL, ActIssueResponder, ActIssueCanary, ActRevoke, ActScheduleCheck},
 }

@@ -23,6 +23,7 @@ type Store interface {
 	Apps
 	Domains
 	Tokens
+	Sessions
 	Authorities
 	Events
 	Checks
@@ -159,6 +160,23 @@ type Tokens interface {
 	RotateToken(ctx context.Context, id string, now, end time.Time, successor Token, act Act) error
 	// RevokeToken: ErrChanged when it is revoked already, ErrNotFound when there is none.
 	RevokeToken(ctx context.Context, id string, at time.Time, act Act) error
+}
+
+// Sessions keeps who is signed in to the web pages, and the links that sign somebody in, by the SHA-256 of what was handed out.
+type Sessions interface {
+	CreateSession(ctx context.Context, s Session, act Act) error
+	// BeginSession makes a session of the link with a hash: it gets the Hash and the times of s. ErrChanged: there is no such link, or not any more.
+	BeginSession(ctx context.Context, link [32]byte, s Session, act Act) error
+	// SessionByHash finds a session or a link. Its answer is never older than the call, so what has ended has ended everywhere. ErrNotFound: there is none.
+	SessionByHash(ctx context.Context, hash [32]byte) (Session, error)
+	// TouchSession remembers that a session was used; an earlier time than the one kept changes nothing.
+	TouchSession(ctx context.Context, id string, at time.Time) error
+	// EndSession removes a session. ErrNotFound: there is none.
+	EndSession(ctx context.Context, id string, act Act) error
+	// EndSessions removes all sessions and links that stand on a token, and counts them.
+	EndSessions(ctx context.Context, token string, act Act) (int, error)
+	// ForgetSessions removes sessions and links that end at or before a time, or were last used at or before idle.
+	ForgetSessions(ctx context.Context, end, idle time.Time) error
 }
 
 // Authorities keeps the certificates of the CA itself and where their keys are.

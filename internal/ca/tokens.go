@@ -15,6 +15,9 @@ import (
 // tokenPrefix marks our tokens, so that scanners find those that leak.
 const tokenPrefix = "imca_"
 
+// tokenIDPrefix begins the ID of every token.
+const tokenIDPrefix = "tok_"
+
 // NewToken asks for a token.
 type NewToken struct {
 	Name           string // 1–100 printable characters
@@ -73,7 +76,7 @@ func (c *CA) CreateToken(ctx context.Context, p Principal, req NewToken) (Token,
 func mintToken(p Principal, now time.Time, like Token, life time.Duration) (Token, string) {
 	secret := tokenPrefix + randomText(32)
 	t := Token{
-		ID: "tok_" + randomText(9), Hash: sha256.Sum256([]byte(secret)), Name: like.Name, Role: like.Role, App: like.App, Scopes: like.Scopes,
+		ID: tokenIDPrefix + randomText(9), Hash: sha256.Sum256([]byte(secret)), Name: like.Name, Role: like.Role, App: like.App, Scopes: like.Scopes,
 		CreatedAt: now, CreatedBy: p.Name,
 	}
 	if life > 0 {
@@ -152,12 +155,9 @@ func (c *CA) Authenticate(ctx context.Context, secret, address, requestID string
 		return refused("", "This token is not known here: check that it was copied whole and belongs to this server, or ask an operator for a new one.")
 	case err != nil:
 		return Principal{}, fmt.Errorf("looking up a token: %w", err)
-	case !t.RevokedAt.IsZero():
-		return refused(t.ID, "The token %q was revoked at %s: ask an operator for a new one.", t.Name, t.RevokedAt.Format(time.DateTime))
-	case !t.SupersededAt.IsZero() && !now.Before(t.SupersededAt):
-		return refused(t.ID, "The token %q was rotated, and ended at %s: use its successor, or ask an operator for a new one.", t.Name, t.SupersededAt.Format(time.DateTime))
-	case !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt):
-		return refused(t.ID, "The token %q expired at %s: ask an operator for a new one.", t.Name, t.ExpiresAt.Format(time.DateTime))
+	}
+	if why := t.ended(now); why != "" {
+		return refused(t.ID, "%s", why)
 	}
 	// Once a minute is exact enough for "last used", and spares a write on every request.
 	if now.Sub(t.LastUsed) >= time.Minute {
@@ -166,6 +166,19 @@ func (c *CA) Authenticate(ctx context.Context, secret, address, requestID string
 		}
 	}
 	return Principal{Name: t.Name, Role: t.Role, App: t.App, Scopes: t.Scopes, Token: t.ID, Address: address, RequestID: requestID}, nil
+}
+
+// ended tells how a token has ended, and what to do; empty: it is good.
+func (t Token) ended(now time.Time) string {
+	switch {
+	case !t.RevokedAt.IsZero():
+		return fmt.Sprintf("The token %q was revoked at %s: ask an operator for a new one.", t.Name, t.RevokedAt.Format(time.DateTime))
+	case !t.SupersededAt.IsZero() && !now.Before(t.SupersededAt):
+		return fmt.Sprintf("The token %q was rotated, and ended at %s: use its successor, or ask an operator for a new one.", t.Name, t.SupersededAt.Format(time.DateTime))
+	case !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt):
+		return fmt.Sprintf("The token %q expired at %s: ask an operator for a new one.", t.Name, t.ExpiresAt.Format(time.DateTime))
+	}
+	return ""
 }
 
 // ListTokens is a page of the tokens of one app, or of those of no app, in the order of their IDs from beyond after.

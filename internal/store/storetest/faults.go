@@ -56,6 +56,7 @@ func Methods() []string {
 		"CreateDomain", "Domain", "Domains", "ListDomains", "ChangeDomains", "DueDomains", "LeaseDomain",
 		"TakeQuota", "GiveBackQuota", "ForgetQuotas",
 		"CreateToken", "TokenByHash", "TouchToken", "ListTokens", "Token", "RotateToken", "RevokeToken",
+		"CreateSession", "BeginSession", "SessionByHash", "TouchSession", "EndSession", "EndSessions", "ForgetSessions",
 		"CreateAuthorities", "ChangeKeyRef", "ListAuthorities",
 		"RecordEvent", "ListEvents", "ForgetClaims",
 		"CreateCheck", "Check", "ListChecks", "DueChecks", "LeaseCheck", "FinishCheck", "ForgetChecks",
@@ -280,6 +281,34 @@ func (f *Faults) RotateToken(ctx context.Context, id string, now, end time.Time,
 
 func (f *Faults) RevokeToken(ctx context.Context, id string, at time.Time, act ca.Act) error {
 	return f.do("RevokeToken", func() error { return f.store.RevokeToken(ctx, id, at, act) })
+}
+
+func (f *Faults) CreateSession(ctx context.Context, s ca.Session, act ca.Act) error {
+	return f.do("CreateSession", func() error { return f.store.CreateSession(ctx, s, act) })
+}
+
+func (f *Faults) BeginSession(ctx context.Context, link [32]byte, s ca.Session, act ca.Act) error {
+	return f.do("BeginSession", func() error { return f.store.BeginSession(ctx, link, s, act) })
+}
+
+func (f *Faults) SessionByHash(ctx context.Context, hash [32]byte) (ca.Session, error) {
+	return ask(f, "SessionByHash", func() (ca.Session, error) { return f.store.SessionByHash(ctx, hash) })
+}
+
+func (f *Faults) TouchSession(ctx context.Context, id string, at time.Time) error {
+	return f.do("TouchSession", func() error { return f.store.TouchSession(ctx, id, at) })
+}
+
+func (f *Faults) EndSession(ctx context.Context, id string, act ca.Act) error {
+	return f.do("EndSession", func() error { return f.store.EndSession(ctx, id, act) })
+}
+
+func (f *Faults) EndSessions(ctx context.Context, token string, act ca.Act) (int, error) {
+	return ask(f, "EndSessions", func() (int, error) { return f.store.EndSessions(ctx, token, act) })
+}
+
+func (f *Faults) ForgetSessions(ctx context.Context, end, idle time.Time) error {
+	return f.do("ForgetSessions", func() error { return f.store.ForgetSessions(ctx, end, idle) })
 }
 
 func (f *Faults) CreateAuthorities(ctx context.Context, as []ca.Authority, act ca.Act) error {

@@ -40,6 +40,7 @@ func Run(t *testing.T, fresh func(t testing.TB) Database) {
 		{"apps", appTests},
 		{"domains", domainTests},
 		{"tokens", tokenTests},
+		{"sessions", sessionTests},
 		{"authorities", authorityTests},
 		{"events", eventTests},
 		{"races", raceTests},
