@@ -99,7 +99,8 @@ func (c *Certificate) DER() ([]byte, error) {
 //   - Domain: newest first.
 //   - Suffix: by name, read from its end ("com.example.www"), then oldest first; a certificate stands once, at the first of its names that fits.
 //   - Fingerprint, SPKIHash: newest first.
-//   - Status: pending, newest first; revoked, latest revocation first; valid, soonest expiry first; expired, latest expiry first.
+//   - Status: pending, newest first; revoked, latest revocation first; valid, soonest expiry first; expired, latest expiry first. The last two are newest
+//     first when IssuedAfter or IssuedBefore says more than ExpiresAfter and ExpiresBefore, which are not set then.
 //   - ExpiresAfter, ExpiresBefore: soonest expiry first.
 //
 // Otherwise newest first.

@@ -35,7 +35,7 @@ type Figures struct {
 // How long a caller waits for new figures before it gets older ones, and how long figures stay new: a minute, or so long that counting takes at most
 // a twentieth of the time.
 const (
-	figuresWait = 100 * time.Millisecond
+	figuresWait = 50 * time.Millisecond
 	figuresNew  = time.Minute
 	figuresRest = 20
 )

@@ -92,6 +92,8 @@ func choose(q ca.CertificateQuery) source {
 		return byPending
 	case q.Status == ca.StatusRevoked:
 		return byRevocation
+	case (q.Status == ca.StatusValid || q.Status == ca.StatusExpired) && byIssue(q):
+		return byCreation
 	case q.Status == ca.StatusValid:
 		return byLiveExpiry
 	case q.Status == ca.StatusExpired:
@@ -102,6 +104,12 @@ func choose(q ca.CertificateQuery) source {
 		return byExpiry
 	}
 	return byCreation
+}
+
+// byIssue tells whether the time of issue says more than that of the end. Most certificates of a time are in the same of the two states, so it finds
+// them at once, where the order of their ends would lead through all that were issued at other times.
+func byIssue(q ca.CertificateQuery) bool {
+	return (!q.IssuedAfter.IsZero() || !q.IssuedBefore.IsZero()) && q.ExpiresAfter.IsZero() && q.ExpiresBefore.IsZero()
 }
 
 // listStatement is the statement for a page and one row more, which tells whether there is another page. The last column is the cursor's name.

@@ -41,6 +41,8 @@ func plannedLists() []planned {
 	validUntil.ExpiresBefore = now.Add(30 * 24 * time.Hour)
 	validUnder := valid
 	validUnder.Suffix = "example7.com"
+	validIssued := valid
+	validIssued.IssuedAfter, validIssued.IssuedBefore = planEpoch.AddDate(0, 0, 20), planEpoch.AddDate(0, 0, 30)
 	validOf := valid
 	validOf.Domain = domain
 	return []planned{
@@ -62,6 +64,7 @@ func plannedLists() []planned {
 		{"issued before", ca.CertificateQuery{IssuedBefore: now}, "certificates_created", "certificates_app_created"},
 		{"valid, by expiry", validUntil, "signatures_expiry", "signatures_app_expiry"},
 		{"valid under a suffix", validUnder, "certificate_names_pkey", "certificate_names_app"},
+		{"valid, by issue", validIssued, "certificates_created", "certificates_app_created"},
 		{"valid of a domain", validOf, "certificate_names_pkey", "certificate_names_app"},
 	}
 }

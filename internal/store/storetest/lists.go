@@ -144,6 +144,8 @@ func search(all []*ca.Certificate, q ca.CertificateQuery) []*ca.Certificate {
 		order = func(a, b *ca.Certificate) int {
 			return cmp.Or(b.Revocation.At.Compare(a.Revocation.At), bySerial(b, a))
 		}
+	case (q.Status == ca.StatusValid || q.Status == ca.StatusExpired) && q.ExpiresAfter.IsZero() && q.ExpiresBefore.IsZero() &&
+		(!q.IssuedAfter.IsZero() || !q.IssuedBefore.IsZero()):
 	case q.Status == ca.StatusExpired:
 		order = func(a, b *ca.Certificate) int { return cmp.Or(b.NotAfter.Compare(a.NotAfter), bySerial(b, a)) }
 	case q.Status == ca.StatusValid, !q.ExpiresAfter.IsZero(), !q.ExpiresBefore.IsZero():
