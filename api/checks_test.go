@@ -16,6 +16,8 @@ import (
 
 	"github.com/imca-project/imca/api"
 	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/issuer"
+	"github.com/imca-project/imca/internal/pki"
 )
 
 // doors are looked at in a test: they are healthy, unless the test says otherwise.
@@ -286,4 +288,42 @@ func TestBadWebhooks(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, toJSON(t, events), made.Secret)
 	require.NotContains(t, toJSON(t, events), "token=1")
+}
+
+// foreignRoot is the certificate of a CA that is none of ours.
+func foreignRoot(t testing.TB) string {
+	t.Helper()
+	key, err := pki.ECDSAP256.Generate()
+	require.NoError(t, err)
+	root, err := issuer.NewRoot(issuer.RootRequest{Serial: pki.NewSerial(), CommonName: "A company", Key: key, NotBefore: start.Add(-time.Hour), NotAfter: start.AddDate(1, 0, 0)})
+	require.NoError(t, err)
+	return string(pki.EncodeCertificate(root.Raw))
+}
+
+func TestAppRoots(t *testing.T) {
+	w := newWorld(t)
+	req := api.AppRootRequest{Certificate: foreignRoot(t)}
+	r, err := w.as("operator").AddAppRoot(t.Context(), "demo", req)
+	require.NoError(t, err)
+	require.Equal(t, "CN=A company", r.Subject)
+	require.Equal(t, req.Certificate, r.Certificate)
+	page, err := w.as("developer").AppRoots(t.Context(), "demo")
+	require.NoError(t, err)
+	require.Equal(t, []api.AppRoot{*r}, page.Items)
+	require.NoError(t, w.as("operator").RemoveAppRoot(t.Context(), "demo", strings.ToUpper(r.FingerprintSHA256)))
+	refusal(t, w.as("operator").RemoveAppRoot(t.Context(), "demo", r.FingerprintSHA256), ca.KindNotFound)
+
+	for body, kind := range map[string]ca.Kind{
+		`{}`: ca.KindInvalid, `{"certificate":"root"}`: ca.KindInvalid, `{"certificate":1}`: ca.KindMalformed, `{"pem":"x"}`: ca.KindMalformed,
+		toJSON(t, api.AppRootRequest{Certificate: req.Certificate + foreignRoot(t)}): ca.KindInvalid,
+	} {
+		w.ask("operator", "POST", "/v1/apps/demo/roots", body).problem(t, kind)
+	}
+	w.ask("operator", "POST", "/v1/apps/-/roots", toJSON(t, req)).problem(t, ca.KindNotFound)
+	w.ask("operator", "DELETE", "/v1/apps/demo/roots/root", "").problem(t, ca.KindNotFound)
+	for range 10 {
+		_, err := w.as("operator").AddAppRoot(t.Context(), "demo", api.AppRootRequest{Certificate: foreignRoot(t)})
+		require.NoError(t, err)
+	}
+	w.ask("operator", "POST", "/v1/apps/demo/roots", toJSON(t, req)).problem(t, ca.KindConflict)
 }

@@ -242,6 +242,24 @@ func (c *Client) RemoveWebhook(ctx context.Context, app, id string) error {
 
 func webhookPath(app, id string) string { return appPath(app) + "/webhooks/" + url.PathEscape(id) }
 
+// AddAppRoot has checks of an app's endpoints accept server certificates under a CA certificate. It may be repeated.
+func (c *Client) AddAppRoot(ctx context.Context, app string, req AppRootRequest) (*AppRoot, error) {
+	var r AppRoot
+	err := c.create(ctx, appPath(app)+"/roots", "", req, &r)
+	return &r, err
+}
+
+// AppRoots are those of an app.
+func (c *Client) AppRoots(ctx context.Context, app string) (*Page[AppRoot], error) {
+	return list[AppRoot](ctx, c, appPath(app)+"/roots", nil)
+}
+
+// RemoveAppRoot takes it away again.
+func (c *Client) RemoveAppRoot(ctx context.Context, app, fingerprint string) error {
+	_, err := c.do(ctx, http.MethodDelete, appPath(app)+"/roots/"+url.PathEscape(fingerprint), nil, nil)
+	return err
+}
+
 // CreateApp makes an app.
 func (c *Client) CreateApp(ctx context.Context, req AppRequest) (*App, error) {
 	var app App

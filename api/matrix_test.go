@@ -64,6 +64,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"DELETE /v1/apps/{id}/webhooks/{webhook}":      {"", [7]int{401, 401, 404, 204, 403, 204, 204}},
 		"POST /v1/apps/{id}/webhooks/{webhook}/rotate": {"", [7]int{401, 401, 404, 200, 403, 200, 200}},
 		"POST /v1/apps/{id}/webhooks/{webhook}/test":   {"", [7]int{401, 401, 404, 204, 403, 204, 204}},
+		"POST /v1/apps/{id}/roots":                     {toJSON(t, api.AppRootRequest{Certificate: foreignRoot(t)}), [7]int{401, 401, 403, 403, 403, 201, 200}},
+		"GET /v1/apps/{id}/roots":                      {"", [7]int{401, 401, 404, 200, 200, 200, 200}},
+		"DELETE /v1/apps/{id}/roots/{fingerprint}":     {"", [7]int{401, 401, 403, 403, 403, 204, 204}},
 		"POST /v1/apps":                                {`{"name":"new"}`, [7]int{401, 401, 403, 403, 403, 201, 201}},
 		"GET /v1/apps":                                 {"", [7]int{401, 401, 403, 403, 200, 200, 200}},
 		"GET /v1/apps/{id}":                            {"", [7]int{401, 401, 404, 200, 200, 200, 200}},
@@ -137,6 +140,11 @@ func (w *world) fill(path string) string {
 		e, err := w.as("developer").AddEndpoint(w.t.Context(), api.EndpointRequest{URL: "https://registered.example.com/"})
 		require.NoError(w.t, err)
 		path = strings.Replace(path, "{id}", e.ID, 1)
+	}
+	if before, after, found := strings.Cut(path, "{fingerprint}"); found {
+		r, err := w.as("operator").AddAppRoot(w.t.Context(), "demo", api.AppRootRequest{Certificate: string(w.rootPEM())})
+		require.NoError(w.t, err)
+		path = before + r.FingerprintSHA256 + after
 	}
 	if before, after, found := strings.Cut(path, "{webhook}"); found {
 		path = before + w.onlyWebhook().ID + after

@@ -439,3 +439,19 @@ type Webhook struct {
 	FailingSince   *time.Time `json:"failing_since,omitempty"`
 	Failure        string     `json:"failure,omitempty"` // of the last attempt
 }
+
+// AppRootRequest has checks of an app's endpoints accept server certificates under a CA certificate.
+type AppRootRequest struct {
+	Certificate string `json:"certificate,omitempty" max:"65536"` // PEM, one
+}
+
+// AppRoot is such a CA certificate.
+type AppRoot struct {
+	FingerprintSHA256 string    `json:"fingerprint_sha256"` // over the DER, lower-case hexadecimal
+	App               string    `json:"app"`
+	Subject           string    `json:"subject"`
+	NotAfter          time.Time `json:"not_after"`
+	Certificate       string    `json:"certificate"` // PEM
+	CreatedAt         time.Time `json:"created_at"`
+	CreatedBy         string    `json:"created_by"`
+}

@@ -24,7 +24,7 @@ those of its allow-list, "open" every name that this CA certifies at all. What i
 On an allow-list "example.com" is that name alone, ".example.com" every name below it, "*.example.com" that wildcard.` + connectionHelp,
 	})
 	r := remoteFlags(p, cmd, operatorToken)
-	cmd.AddCommand(newAppCreate(p, r), newAppList(p, r), newAppShow(p, r), newAppChange(p, r), newAppEAB(p, r))
+	cmd.AddCommand(newAppCreate(p, r), newAppList(p, r), newAppShow(p, r), newAppChange(p, r), newAppEAB(p, r), newAppRoot(p, r))
 	return cmd
 }
 

@@ -2,9 +2,11 @@ package main
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -165,4 +167,52 @@ func TestWebhookIsDelivered(t *testing.T) {
 	require.Contains(t, imca("endpoint", "list"), "open")
 	require.Contains(t, imca("webhook", "rotate", w.ID), "whsec_")
 	imca("webhook", "remove", w.ID)
+}
+
+// TestThirdPartyCertificate: a server whose certificate is of a company's own CA is told so, until that CA is known.
+func TestThirdPartyCertificate(t *testing.T) {
+	judge.Need(t, "openssl")
+	folder := dataFolder(filepath.Join(t.TempDir(), "data"))
+	d := startDev(t, string(folder), "sqlite:"+folder.path("imca.db"))
+	state, err := folder.state()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	judge.Run(t, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "30", "-subj", "/CN=A company",
+		"-keyout", file("ca.key"), "-out", file("ca.crt"))
+	judge.Run(t, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "20", "-subj", "/CN=www.example.com",
+		"-addext", "subjectAltName=DNS:www.example.com", "-addext", "basicConstraints=critical,CA:FALSE", "-CA", file("ca.crt"), "-CAkey", file("ca.key"),
+		"-keyout", file("www.key"), "-out", file("www.crt"))
+	platform := x509.NewCertPool()
+	text, err := os.ReadFile(folder.path(state.CA))
+	require.NoError(t, err)
+	require.True(t, platform.AppendCertsFromPEM(text))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{*pair(t, file("www.crt"), file("www.key"))}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: platform}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	require.NoError(t, err)
+	summary := func() (string, doorcheck.Report) {
+		var k api.Check
+		var report doorcheck.Report
+		require.NoError(t, d.ask(demoToken, "POST", "/v1/checks", `{"url":"https://www.example.com:`+port+`/","address":"127.0.0.1"}`, http.StatusCreated, &k))
+		require.NoError(t, json.Unmarshal(k.Report, &report))
+		return k.Summary, report
+	}
+	before, report := summary()
+	require.Equal(t, "locked_out", before)
+	require.NotNil(t, report.Finding("unknown_issuer"), doorcheck.Render(&report, doorcheck.Style{}))
+	imca := func(args ...string) string {
+		return judge.Run(t, "imca", append(args, "--url", d.url, "--ca", folder.path(state.CA), "--token-file", folder.path(operatorToken))...)
+	}
+	fingerprint := regexp.MustCompile(`[0-9a-f]{64}`).FindString(imca("app", "root", "add", "demo", file("ca.crt")))
+	after, report := summary()
+	require.Equal(t, "healthy", after, doorcheck.Render(&report, doorcheck.Style{}))
+	require.Nil(t, report.Finding("expires_soon"), "20 days are left")
+	require.Contains(t, imca("app", "root", "list", "demo"), "CN=A company")
+	imca("app", "root", "remove", "demo", fingerprint)
+	before, _ = summary()
+	require.Equal(t, "locked_out", before)
 }

@@ -60,7 +60,8 @@ func (l lookout) look(ctx context.Context, v ca.Visit) (ca.Sight, error) {
 	return sight, nil
 }
 
-// config is what the check stands on: the certificates of developers' servers are of this CA, or of a public one.
+// config is what the check stands on: the certificates of developers' servers are of this CA, of a public one, or of one that
+// operators have added for the app.
 func (l lookout) config(v ca.Visit) (doorcheck.Config, error) {
 	guard, err := guardFor(l.egress, v.URL)
 	if err != nil {
@@ -81,6 +82,9 @@ func (l lookout) config(v ca.Visit) (doorcheck.Config, error) {
 		cfg.Resolve = func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{v.Address}, nil }
 	}
 	cfg.Roots = publicAndOurs(l.issuers)
+	for _, root := range v.Roots {
+		cfg.Roots.AddCert(root)
+	}
 	for _, i := range l.issuers {
 		if len(i.Chain()) > 0 {
 			cfg.Intermediates = append(cfg.Intermediates, i.Certificate())

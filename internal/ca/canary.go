@@ -183,7 +183,7 @@ func (c *CA) canary(ctx context.Context, now time.Time, o canaryOrder) (canary, 
 		return canary{}, fmt.Errorf("reading the certificate %s: %w", record.Serial, err)
 	}
 	pair := &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-	if pair.Leaf, err = parseLeaf(der); err != nil {
+	if pair.Leaf, err = parseCertificate(der); err != nil {
 		return canary{}, err
 	}
 	if chain := by.Chain(); len(chain) > 0 { // what is above it but the root

@@ -48,6 +48,7 @@ type Visit struct {
 	Address  netip.Addr // the only address to go to; zero: those that the name has
 	Callback bool       // post a harmless callback, too
 	Canaries Canaries
+	Roots    []*x509.Certificate // of the app, for its server's certificate, beside the public ones and ours
 
 	// Issued says what is known of the certificates for a name, when one of them is served.
 	Issued func(ctx context.Context, name string, served *x509.Certificate) (Known, error)

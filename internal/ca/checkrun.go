@@ -210,6 +210,9 @@ func (c *CA) lookAtDoor(ctx context.Context, k *Check) (Sight, error) {
 		return Sight{}, err
 	}
 	v := Visit{URL: k.URL, Address: k.Address, Callback: k.Callback, Canaries: canaries, Issued: c.knownOf(k.App)}
+	if v.Roots, err = c.rootsOf(ctx, k.App); err != nil {
+		return Sight{}, err
+	}
 	if k.Since, v.Previous, err = c.checkBefore(ctx, *k); err != nil {
 		return Sight{}, err
 	}
@@ -258,7 +261,7 @@ func (c *CA) knownOf(app string) func(context.Context, string, *x509.Certificate
 		if err != nil {
 			return known, fmt.Errorf("reading the certificate %s: %w", newest.Serial, err)
 		}
-		known.Newest, err = parseLeaf(der)
+		known.Newest, err = parseCertificate(der)
 		return known, err
 	}
 }
@@ -289,10 +292,10 @@ func (c *CA) newestFor(ctx context.Context, app, name string) (newest *Certifica
 	return newest, nil
 }
 
-func parseLeaf(der []byte) (*x509.Certificate, error) {
-	leaf, err := x509.ParseCertificate(der)
+func parseCertificate(der []byte) (*x509.Certificate, error) {
+	parsed, err := x509.ParseCertificate(der)
 	if err != nil {
 		return nil, fmt.Errorf("reading a certificate: %w", err)
 	}
-	return leaf, nil
+	return parsed, nil
 }

@@ -166,6 +166,12 @@ func (f *fixture) liveChecking(note func(error) bool) {
 		_, err = f.RotateWebhook(ctx, operator, "demo", w.ID)
 		note(err)
 	}
+	root, _, err := f.AddAppRoot(ctx, operator, "demo", foreignRoot(f.t, 10_000))
+	if note(err) {
+		_, err = f.ListAppRoots(ctx, auditor, "demo")
+		note(err)
+		note(f.RemoveAppRoot(ctx, operator, "demo", root.Fingerprint))
+	}
 	e, _, err := f.AddEndpoint(ctx, developer, ca.NewEndpoint{URL: "https://www.example.com/" + rand.Text()})
 	note(err)
 	f.clock.advance(2 * time.Minute)

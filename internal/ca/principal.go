@@ -119,6 +119,10 @@ const (
 	ActTestWebhook   Action = "webhook.test"
 	ActRemoveWebhook Action = "webhook.remove"
 
+	ActAddRoot    Action = "root.add"
+	ActReadRoot   Action = "root.read"
+	ActRemoveRoot Action = "root.remove"
+
 	// What the CA does by itself.
 	ActRecheckDomain  Action = "domain.recheck"
 	ActSuspendDomain  Action = "domain.suspend"
@@ -137,10 +141,10 @@ var permissions = map[Role][]Action{
 	RoleDeveloper: {ActIssueServer, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadApp, ActRotateToken,
 		ActAddDomain, ActReadDomain, ActVerifyDomain, ActRemoveDomain, ActResolveDomain, ActRevokeOthers,
 		ActRevokeSearch, ActRegister, ActChangeAccount, ActCheck, ActReadCheck, ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint,
-		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook,
+		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook, ActReadRoot,
 		ActSignIn, ActLinkSession, ActSignOut},
 	RoleAuditor: {ActReadCertificate, ActReadProfiles, ActReadAuthorities, ActReadEvents, ActReadApp, ActListApps, ActReadTokens,
-		ActExamine, ActReadFigures, ActReadDomain, ActRotateToken, ActReadCheck, ActReadEndpoint, ActReadWebhook,
+		ActExamine, ActReadFigures, ActReadDomain, ActRotateToken, ActReadCheck, ActReadEndpoint, ActReadWebhook, ActReadRoot,
 		ActSignIn, ActLinkSession, ActSignOut},
 	RoleOperator: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken, ActRevokeToken, ActRotateToken, ActExamine, ActReadFigures,
@@ -148,7 +152,7 @@ var permissions = map[Role][]Action{
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
 		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActCheck, ActReadCheck,
 		ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint,
-		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook,
+		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook, ActAddRoot, ActReadRoot, ActRemoveRoot,
 		ActSignIn, ActLinkSession, ActSignOut, ActEndSessions},
 	RoleAdmin: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActCreateAuthority, ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken,
@@ -156,7 +160,7 @@ var permissions = map[Role][]Action{
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
 		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActMoveKey, ActCheck, ActReadCheck,
 		ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint,
-		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook,
+		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook, ActAddRoot, ActReadRoot, ActRemoveRoot,
 		ActSignIn, ActLinkSession, ActSignOut, ActEndSessions},
 	roleKeyHolder: {ActRevokeByKey},
 	roleProgram:   {ActPublishCRL, ActIssueResponder, ActIssueCanary, ActRevoke, ActScheduleCheck},

@@ -29,6 +29,7 @@ type Store interface {
 	Checks
 	Endpoints
 	Webhooks
+	AppRoots
 
 	// Ping tells whether the database answers.
 	Ping(ctx context.Context) error

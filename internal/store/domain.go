@@ -50,7 +50,7 @@ func (s *Store) CreateDomain(ctx context.Context, d ca.Domain, most int, act ca.
 		if !errors.Is(err, ca.ErrNotFound) {
 			return err
 		}
-		slot, err := freeSlot(ctx, tx, d.App, most)
+		slot, err := freeSlot(ctx, tx, `SELECT slot FROM domains WHERE app = $1 AND slot IS NOT NULL ORDER BY slot`, d.App, most)
 		if err != nil {
 			return err
 		}
@@ -65,17 +65,17 @@ func (s *Store) CreateDomain(ctx context.Context, d ca.Domain, most int, act ca.
 	})
 }
 
-// freeSlot is the smallest number that no open claim of the app has.
-func freeSlot(ctx context.Context, tx statements, app string, most int) (slot int, err error) {
+// freeSlot is the smallest number that the app has not given yet, of those that a statement lists in order.
+func freeSlot(ctx context.Context, tx statements, taken, app string, most int) (slot int, err error) {
 	slot = 1
 	err = tx.query(ctx, func(r row) error {
-		var taken int
-		err := r.Scan(&taken)
-		if taken == slot {
+		var number int
+		err := r.Scan(&number)
+		if number == slot {
 			slot++
 		}
 		return err
-	}, `SELECT slot FROM domains WHERE app = $1 AND slot IS NOT NULL ORDER BY slot`, app)
+	}, taken, text(app))
 	if err == nil && slot > most {
 		err = ca.ErrFull
 	}

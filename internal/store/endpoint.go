@@ -35,30 +35,22 @@ func wildcardKey(n pki.Name) string {
 // CreateEndpoint implements ca.Store. As with claims, the constraint on slots counts.
 func (s *Store) CreateEndpoint(ctx context.Context, e ca.Endpoint, most int, act ca.Act) error {
 	return s.change(ctx, func(tx statements) error {
-		slot := 1
-		var exists bool
-		if err := tx.query(ctx, func(r row) error {
-			var taken int
-			var url string
-			err := r.Scan(&taken, &url)
-			if taken == slot {
-				slot++
-			}
-			exists = exists || url == e.URL
-			return err
-		}, `SELECT slot, url FROM endpoints WHERE app = $1 ORDER BY slot`, text(e.App)); err != nil {
+		var known int
+		err := one(ctx, tx, `SELECT 1 FROM endpoints WHERE app = $1 AND url = $2`, []any{text(e.App), text(e.URL)}, &known)
+		if err == nil {
+			return ca.ErrExists
+		}
+		if !errors.Is(err, ca.ErrNotFound) {
 			return err
 		}
-		switch {
-		case exists:
-			return ca.ErrExists
-		case slot > most:
-			return ca.ErrFull
+		slot, err := freeSlot(ctx, tx, `SELECT slot FROM endpoints WHERE app = $1 ORDER BY slot`, e.App, most)
+		if err != nil {
+			return err
 		}
 		if err := begin(ctx, tx, act); err != nil {
 			return err
 		}
-		_, err := tx.exec(ctx, `INSERT INTO endpoints (`+endpointColumns+`, slot, reversed, wildcard)
+		_, err = tx.exec(ctx, `INSERT INTO endpoints (`+endpointColumns+`, slot, reversed, wildcard)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, '', '', '', $11, $12, $13, $14)`,
 			e.ID, text(e.App), text(e.URL), e.Name.String(), e.Callback, micros(e.CreatedAt), text(e.CreatedBy), micros(e.DueAt), string(e.Cause), micros(e.SeenAt),
 			e.Version, slot, searchKey(e.Name), wildcardKey(e.Name))

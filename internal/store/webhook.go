@@ -19,24 +19,14 @@ func scanWebhook(r row) (w ca.Webhook, err error) {
 // CreateWebhook implements ca.Store. As with claims, the constraint on slots counts.
 func (s *Store) CreateWebhook(ctx context.Context, w ca.Webhook, most int, act ca.Act) error {
 	return s.change(ctx, func(tx statements) error {
-		slot := 1
-		if err := tx.query(ctx, func(r row) error {
-			var taken int
-			err := r.Scan(&taken)
-			if taken == slot {
-				slot++
-			}
+		slot, err := freeSlot(ctx, tx, `SELECT slot FROM webhooks WHERE app = $1 ORDER BY slot`, w.App, most)
+		if err != nil {
 			return err
-		}, `SELECT slot FROM webhooks WHERE app = $1 ORDER BY slot`, text(w.App)); err != nil {
-			return err
-		}
-		if slot > most {
-			return ca.ErrFull
 		}
 		if err := begin(ctx, tx, act); err != nil {
 			return err
 		}
-		_, err := tx.exec(ctx, `INSERT INTO webhooks (`+webhookColumns+`, slot) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		_, err = tx.exec(ctx, `INSERT INTO webhooks (`+webhookColumns+`, slot) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
 			w.ID, text(w.App), text(w.URL), w.Secret[:], w.OldSecret[:], microsOrNull(w.OldUntil), micros(w.CreatedAt), text(w.CreatedBy),
 			microsOrNull(w.DeliveredAt), microsOrNull(w.FailingSince), text(w.Failure), w.Version, slot)
 		if err != nil && s.db.badRow(err) {

@@ -62,6 +62,7 @@ func Methods() []string {
 		"CreateCheck", "Check", "ListChecks", "DueChecks", "LeaseCheck", "FinishCheck", "ForgetChecks",
 		"CreateEndpoint", "Endpoint", "EndpointAt", "ListEndpoints", "RemoveEndpoint", "DueEndpoints", "ScheduleCheck", "HastenEndpoints",
 		"CreateWebhook", "Webhook", "ListWebhooks", "RotateWebhook", "RemoveWebhook", "QueueNotice", "DueDeliveries", "LeaseDelivery", "EndDelivery",
+		"AddAppRoot", "ListAppRoots", "RemoveAppRoot",
 		"Ping",
 	}
 }
@@ -433,4 +434,16 @@ func (f *Faults) LeaseDelivery(ctx context.Context, d ca.Delivery, until time.Ti
 
 func (f *Faults) EndDelivery(ctx context.Context, d ca.Delivery, a ca.Attempt, events []ca.Event) error {
 	return f.do("EndDelivery", func() error { return f.store.EndDelivery(ctx, d, a, events) })
+}
+
+func (f *Faults) AddAppRoot(ctx context.Context, r ca.AppRoot, most int, act ca.Act) error {
+	return f.do("AddAppRoot", func() error { return f.store.AddAppRoot(ctx, r, most, act) })
+}
+
+func (f *Faults) ListAppRoots(ctx context.Context, app string) ([]ca.AppRoot, error) {
+	return ask(f, "ListAppRoots", func() ([]ca.AppRoot, error) { return f.store.ListAppRoots(ctx, app) })
+}
+
+func (f *Faults) RemoveAppRoot(ctx context.Context, app string, fingerprint [32]byte, act ca.Act) error {
+	return f.do("RemoveAppRoot", func() error { return f.store.RemoveAppRoot(ctx, app, fingerprint, act) })
 }

@@ -49,6 +49,7 @@ func Run(t *testing.T, fresh func(t testing.TB) Database) {
 		{"checks", checkTests},
 		{"endpoints", endpointTests},
 		{"webhooks", webhookTests},
+		{"roots of apps", appRootTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for name, test := range group.tests {
