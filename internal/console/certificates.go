@@ -1,8 +1,6 @@
 package console
 
 import (
-	"net/http"
-
 	"github.com/imca-project/imca/internal/ca"
 )
 
@@ -50,7 +48,7 @@ func certificates(v *visit) error {
 		return err
 	}
 	if len(p.Search.Unknown) > 0 {
-		return v.showStatus(http.StatusUnprocessableEntity, p)
+		return v.show(p) // as a search that is still being typed
 	}
 	page, err := v.find(p.Search, ca.DefaultPage, beyond)
 	if err != nil {

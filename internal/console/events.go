@@ -1,7 +1,6 @@
 package console
 
 import (
-	"net/http"
 	"net/url"
 	"strings"
 
@@ -68,7 +67,7 @@ func events(v *visit) error {
 		}
 	}
 	if p.Faults.Any() {
-		return v.showStatus(http.StatusUnprocessableEntity, p)
+		return v.show(p)
 	}
 	var err error
 	if p.Events, err = v.ca.ListEvents(v.context(), v.principal, q); err != nil {

@@ -167,16 +167,16 @@ func TestSearch(t *testing.T) {
 			}
 		}
 		for _, query := range []string{"exa mple..com", "expires:soon", "status:lost", "serial:12", "a@b", "<b>"} {
-			a := p.get("/console/certificates?" + url.Values{"q": {query}}.Encode())
-			require.Equal(t, http.StatusUnprocessableEntity, a.StatusCode, query)
-			require.Contains(t, a.body, "Not recognised", query)
+			body := p.page("/console/certificates?" + url.Values{"q": {query}}.Encode()).body
+			require.Contains(t, body, "Not recognised", query)
+			require.NotContains(t, body, first.Serial.String(), query)
 		}
 		for _, narrowed := range []string{"status=revoked", "issued-from=2026-04-01&profile=server&status=revoked", "expires-until=2026-12-31&status=revoked", "app=demo&issued-until=2026-04-30&q=example.net"} {
 			body := p.page("/console/certificates?" + narrowed).body
 			require.Contains(t, body, second.Serial.String(), narrowed)
 			require.NotContains(t, body, first.Serial.String(), narrowed)
 		}
-		require.Equal(t, http.StatusUnprocessableEntity, p.get("/console/certificates?issued-from=yesterday").StatusCode)
+		require.Contains(t, p.page("/console/certificates?issued-from=yesterday").body, "Not recognised")
 		require.Equal(t, http.StatusUnprocessableEntity, p.get("/console/certificates?cursor=x").StatusCode)
 	})
 }
