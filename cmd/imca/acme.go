@@ -46,6 +46,9 @@ func (s *Server) acme() http.Handler {
 func (s *Server) acmeServer() acmelines.Server {
 	rules := s.cfg.Proof.Rules
 	server := acmelines.Server{HTTPPort: int(rules.HTTPPort), TLSPort: int(rules.TLSPort)}
+	if s.cfg.ACME.URL != "" {
+		server.Directory = s.cfg.ACME.URL + "/acme/directory"
+	}
 	if s.cfg.CertificateFile != "" {
 		return server // it is from elsewhere: whoever wants it trusted has seen to that
 	}

@@ -162,13 +162,14 @@ type site struct {
 	database int // the first process of the database; 0 where it is in the server
 	url      string
 	token    string
+	admin    string
 	client   *http.Client
 	csrs     []string
 	issued   atomic.Int64
 }
 
-// serve starts a production server on a database.
-func serve(b *testing.B, url string) *site {
+// serve starts a production server on a database, with more settings for its block "domains".
+func serve(b *testing.B, url string, domains ...string) *site {
 	folder := b.TempDir()
 	https, plain := judge.FreeAddr(b), judge.FreeAddr(b)
 	config := filepath.Join(folder, "imca.yaml")
@@ -178,8 +179,8 @@ database: %q
 listen: {https: %q, http: %q, ops: "off"}
 ca: {passphrase: "file:passphrase"}
 limits: {token_per_second: 1000000, token_burst: 1000000, address_per_second: 1000000, address_burst: 1000000}
-domains: {certificates_per_week: 0, certificates_per_name_week: 0}
-`, url, https, plain), 0o600))
+domains: {certificates_per_week: 0, certificates_per_name_week: 0%s}
+`, url, https, plain, strings.Join(domains, "")), 0o600))
 	imca := func(args ...string) string { return judge.Run(b, "imca", args...) }
 	imca("init", "--config", config)
 	admin := filepath.Join(folder, "admin.token")
@@ -195,9 +196,12 @@ domains: {certificates_per_week: 0, certificates_per_name_week: 0}
 	imca(append([]string{"app", "create", "bench", "--policy", "open"}, at...)...)
 	token := filepath.Join(folder, "bench.token")
 	imca(append([]string{"token", "create", "--app", "bench", "--name", "bench", "--out", token}, at...)...)
-	text, err := os.ReadFile(token)
-	require.NoError(b, err)
-	s.token, s.client = strings.TrimSpace(string(text)), trusting(b, ca)
+	for file, into := range map[string]*string{token: &s.token, admin: &s.admin} {
+		text, err := os.ReadFile(file)
+		require.NoError(b, err)
+		*into = strings.TrimSpace(string(text))
+	}
+	s.client = trusting(b, ca)
 	if strings.HasPrefix(url, "postgres") {
 		s.database = postmaster(b, url)
 	}
@@ -212,9 +216,7 @@ domains: {certificates_per_week: 0, certificates_per_name_week: 0}
 }
 
 func (s *site) issue(b *testing.B, clients int, csr bool) {
-	before := signature(b)
-	server, database := cpu(b, s.server.PID()), s.databaseCPU(b)
-	r := measure(b, clients, func(client int) error {
+	s.measure(b, clients, func(client int) error {
 		body := map[string]string{"domain": fmt.Sprintf("c%d.example.com", s.issued.Add(1))}
 		if csr {
 			body["csr"] = s.csrs[client]
@@ -239,6 +241,13 @@ func (s *site) issue(b *testing.B, clients int, csr bool) {
 		}
 		return errors.Join(err, response.Body.Close())
 	})
+}
+
+// measure has clients do what each makes one certificate.
+func (s *site) measure(b *testing.B, clients int, do func(client int) error) {
+	before := signature(b)
+	server, database := cpu(b, s.server.PID()), s.databaseCPU(b)
+	r := measure(b, clients, do)
 	server, database = cpu(b, s.server.PID())-server, s.databaseCPU(b)-database
 	signature := (before + signature(b)) / 2
 	each := func(d time.Duration) float64 { return float64(d) / float64(b.N) / float64(signature) }
