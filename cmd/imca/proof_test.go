@@ -84,11 +84,7 @@ func TestMessagesLeadToTheCertificate(t *testing.T) {
 // provingServer is a server that looks for proofs by a DNS server and at a port of loopback.
 func provingServer(t *testing.T, dns string, port uint16, change func(*ServerConfig)) *Server {
 	s, _ := newServer(t, func(cfg *ServerConfig) {
-		cfg.Proof = ProofConfig{
-			Rules:   ca.DomainRules{Policy: ca.PolicyProve, Identity: "ca.test", HTTPPort: port},
-			Egress:  egress.Config{Resolver: dns, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, DNSTimeout: 300 * time.Millisecond, DNSTries: 2},
-			Timeout: 3 * time.Second,
-		}
+		cfg.Proof = provingConfig(dns, port)
 		if change != nil {
 			change(cfg)
 		}
@@ -98,6 +94,14 @@ func provingServer(t *testing.T, dns string, port uint16, change func(*ServerCon
 		require.True(t, isKind(err, ca.KindConflict), err) // another server on the database has made it
 	}
 	return s
+}
+
+func provingConfig(dns string, port uint16) ProofConfig {
+	return ProofConfig{
+		Rules:   ca.DomainRules{Policy: ca.PolicyProve, Identity: "ca.test", HTTPPort: port},
+		Egress:  egress.Config{Resolver: dns, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, DNSTimeout: 300 * time.Millisecond, DNSTries: 2},
+		Timeout: 3 * time.Second,
+	}
 }
 
 var shopDeveloper = ca.Principal{Name: "dev", Role: ca.RoleDeveloper, App: "shop", Token: "tok_dev"}
