@@ -127,7 +127,7 @@ func unpack(archive []byte) ([]handed, error) {
 			return nil, fmt.Errorf("%s is larger than %d bytes", f.Name, maxHanded)
 		}
 		mode := publicMode
-		if path.Ext(f.Name) == ".key" {
+		if path.Ext(f.Name) == ".key" || f.Mode().Perm()&0o077 == 0 {
 			mode = secretMode
 		}
 		files = append(files, handed{f.Name, content, mode})
@@ -171,8 +171,11 @@ func reportIssued(p *program, o orderOptions, cert *api.Certificate, files []han
 	p.say("%s %s for %s, valid until %s.", p.paint(good, "Issued"), cert.Serial, strings.Join(cert.Domains, ", "), cert.NotAfter.Local().Format("2006-01-02 15:04"))
 	for i, f := range files {
 		note := ""
-		if f.mode == secretMode {
+		switch {
+		case path.Ext(f.name) == ".key":
 			note = "   (the only copy of the key; mode 0600)"
+		case f.mode == secretMode:
+			note = "   (holds the key, too; mode 0600)"
 		}
 		p.say("  %s%s", paths[i], p.paint(quiet, note))
 	}

@@ -3,7 +3,7 @@
 //
 // It holds to two promises. What is handed out starts as it is unpacked: certificate, chain, key and authorities are checked against each
 // other before a byte is written. And nothing has to be escaped anywhere: each text that gets into a file name, a configuration or a line for
-// a shell consists of characters that mean nothing to any of them, or it is refused; so a further server, which is one more file in the folder
+// a shell consists of characters that mean nothing to any of them, or it is refused; so a further server, which is one more folder in
 // templates, cannot forget to.
 //
 // It issues nothing and keeps nothing. A private key passes through memory only.
@@ -56,7 +56,7 @@ type Authority struct {
 // File is a part of the bundle.
 type File struct {
 	Name    string      // relative, with slashes: "apache/www.example.com.conf"
-	Mode    fs.FileMode // 0600 for the key, 0644 for the others
+	Mode    fs.FileMode // 0600 for those with the key, 0644 for the others
 	Content []byte
 }
 
@@ -66,8 +66,10 @@ type File struct {
 //	www.example.com.key          unless the developer made it
 //	TencentQQAuthCA.crt          what callers are certified by
 //	TencentQQAuthCA-Server.crt   the root of www.example.com.crt, if it is another
-//	apache/www.example.com.conf
-//	nginx/www.example.com.conf
+//	apache/www.example.com.conf, and so on: each server's configuration
+//	caddy/TencentQQAuthCA-2.crt  while one root of the callers follows another: Caddy reads one of each file
+//	tomcat/TencentQQAuthCA.p12   trust store and key store as Java reads them; the latter unless the developer made the key
+//	tomcat/www.example.com.p12
 //	README.txt
 //
 // An error says what of the input does not fit together.
@@ -93,17 +95,21 @@ func Files(in Input, servers ...string) ([]File, error) {
 	}
 	p := newPage(in, h, servers)
 	for _, server := range servers {
-		content, err := p.configuration(server)
+		configuration, err := p.configuration(server)
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, File{server + "/" + h.stem + ".conf", 0o644, content})
+		stores, err := storesFor(server, in, h)
+		if err != nil {
+			return nil, err
+		}
+		files = append(append(files, configuration...), stores...)
 	}
-	readme, err := p.render("README.txt")
+	text, err := p.render(readme)
 	if err != nil {
 		return nil, err
 	}
-	return append(files, File{"README.txt", 0o644, readme}), nil
+	return append(files, File{readme, 0o644, text}), nil
 }
 
 // Zip writes the files of the bundle, with the configurations for every server, as a zip archive dated now. Nothing is written if

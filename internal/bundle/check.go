@@ -15,8 +15,9 @@ import (
 
 // What may stand in a file name, a configuration and a line for a shell, in each of which it has to be harmless as it is.
 var (
-	authorityName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,79}$`) // 64 characters and a suffix
-	plainURL      = regexp.MustCompile(`^https?://[A-Za-z0-9\[][A-Za-z0-9._~:/?\[\]@&=+,%-]*$`)
+	authorityName   = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,79}$`) // 64 characters and a suffix
+	plainCommonName = regexp.MustCompile(`^[A-Za-z0-9_.-]+( [A-Za-z0-9_.-]+)*$`)
+	plainURL        = regexp.MustCompile(`^https?://[A-Za-z0-9\[][A-Za-z0-9._~:/?\[\]@&=+,%-]*$`)
 )
 
 const (

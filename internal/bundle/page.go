@@ -3,10 +3,11 @@ package bundle
 import (
 	"bytes"
 	"cmp"
+	"crypto/x509"
 	"embed"
 	"fmt"
+	"io/fs"
 	"net/netip"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -16,22 +17,41 @@ import (
 	"github.com/imca-project/imca/internal/pki"
 )
 
+// In templates, each folder is a server, and each file in it one of its configuration: STEM in its path stands for the name of the
+// certificate's files.
+//
 //go:embed templates
 var templateFiles embed.FS
 
-var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"nginxName": nginxName,
-	"quoteMeta": regexp.QuoteMeta,
-}).ParseFS(templateFiles, "templates/*"))
+var templates = parseTemplates()
 
-const ending = ".conf"
+const (
+	ending = ".tmpl" // so that no tool takes a template for what it makes
+	readme = "README.txt"
+)
+
+func parseTemplates() *template.Template {
+	all := template.New("").Funcs(template.FuncMap{"nginxName": nginxName, "quoteMeta": regexp.QuoteMeta})
+	err := fs.WalkDir(templateFiles, "templates", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := templateFiles.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		_, err = all.New(strings.TrimSuffix(strings.TrimPrefix(name, "templates/"), ending)).Parse(string(text))
+		return err
+	})
+	return template.Must(all, err)
+}
 
 // Servers lists the servers for which there is a configuration, each by the name of its folder in the bundle.
 func Servers() []string {
 	var servers []string
 	for _, t := range templates.Templates() {
-		if path.Ext(t.Name()) == ending {
-			servers = append(servers, strings.TrimSuffix(t.Name(), ending))
+		if server, _, inFolder := strings.Cut(t.Name(), "/"); inFolder && !slices.Contains(servers, server) {
+			servers = append(servers, server)
 		}
 	}
 	slices.Sort(servers)
@@ -47,13 +67,15 @@ type page struct {
 	OwnRoot        bool   // whether Root has a file of its own
 	HasChain       bool
 	HasKey         bool
+	FurtherCAs     []string // files with one of the further roots of ClientCA each
+	Issuers        string   // regular expression of the common names of those who certify the platform; empty where that cannot be said
 
 	ClientName  string
 	VerifyDepth int
 	CRLURLs     []string
 	Listen      netip.AddrPort // its address may be the zero Addr; its port is set
 	Expires     string
-	Folders     string
+	servers     []string
 }
 
 func newPage(in Input, h handover, servers []string) page {
@@ -70,7 +92,13 @@ func newPage(in Input, h handover, servers []string) page {
 		CRLURLs:     in.CRLURLs,
 		Listen:      netip.AddrPortFrom(in.Listen.Addr().Unmap().WithZone(""), cmp.Or(in.Listen.Port(), 443)),
 		Expires:     h.leaf.NotAfter.UTC().Format("2006-01-02 15:04 UTC"),
-		Folders:     strings.Join(servers, " or "),
+		servers:     servers,
+	}
+	if p.VerifyDepth == 1 {
+		p.Issuers = commonNames(h.clientCAs)
+	}
+	for i := range h.clientCAs[1:] {
+		p.FurtherCAs = append(p.FurtherCAs, numbered(p.ClientCA, i+2))
 	}
 	if h.ownRoot {
 		p.Root = in.Root.Name
@@ -78,11 +106,24 @@ func newPage(in Input, h handover, servers []string) page {
 	return p
 }
 
-func (p page) configuration(server string) ([]byte, error) {
-	if !slices.Contains(Servers(), server) {
+// configuration is the files in the folder of a server.
+func (p page) configuration(server string) ([]File, error) {
+	var files []File
+	for _, t := range templates.Templates() {
+		if !strings.HasPrefix(t.Name(), server+"/") {
+			continue
+		}
+		content, err := p.render(t.Name())
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, File{strings.ReplaceAll(t.Name(), "STEM", p.Stem), 0o644, content})
+	}
+	if files == nil {
 		return nil, fmt.Errorf("there is no configuration for the server %q: choose from %s", server, strings.Join(Servers(), ", "))
 	}
-	return p.render(server + ending)
+	slices.SortFunc(files, func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
+	return files, nil
 }
 
 func (p page) render(name string) ([]byte, error) {
@@ -91,6 +132,28 @@ func (p page) render(name string) ([]byte, error) {
 		return nil, fmt.Errorf("writing %s: %w", name, err)
 	}
 	return b.Bytes(), nil
+}
+
+// For tells whether there is a configuration for the server.
+func (p page) For(server string) bool { return slices.Contains(p.servers, server) }
+
+// Folders names those of the servers.
+func (p page) Folders() string { return strings.Join(p.servers, " or ") }
+
+// StorePassword opens the stores for Tomcat: Java's own, which keeps nothing secret.
+func (p page) StorePassword() string { return storePassword }
+
+// Hosts are the names as an URL has them, a wildcard as it is.
+func (p page) Hosts() []string {
+	var hosts []string
+	for _, name := range p.Names {
+		if name.IsWildcard() {
+			hosts = append(hosts, name.String())
+		} else {
+			hosts = append(hosts, host(name))
+		}
+	}
+	return hosts
 }
 
 // Host is the first name as a URL has it. For a wildcard it is one that it stands for.
@@ -151,6 +214,19 @@ func (p page) FetchCRL() string {
 		fetch = append(fetch, "curl -fsS '"+url+"' | openssl crl -inform DER")
 	}
 	return fmt.Sprintf("(%s) > ./%s.new && mv ./%[2]s.new ./%[2]s.crl", strings.Join(fetch, " && "), p.ClientCA)
+}
+
+// commonNames is a regular expression of the names of authorities; empty, if one has none that is harmless everywhere.
+func commonNames(authorities []*x509.Certificate) string {
+	var names []string
+	for _, authority := range authorities {
+		name := authority.Subject.CommonName
+		if !plainCommonName.MatchString(name) {
+			return ""
+		}
+		names = append(names, strings.ReplaceAll(regexp.QuoteMeta(name), " ", `\x20`))
+	}
+	return strings.Join(names, "|")
 }
 
 func host(name pki.Name) string {

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/imca-project/imca/internal/pki"
 )
 
 // KeyStore is the certificate with its chain and key as PKCS#12, encrypted as Java (from 8u301), OpenSSL (from 1.1.1) and Windows (from Server
@@ -47,7 +49,7 @@ func TrustStore(authority Authority, password string) ([]byte, error) {
 	for i, root := range roots {
 		name := authority.Name
 		if i > 0 {
-			name = fmt.Sprintf("%s-%d", name, i+1)
+			name = numbered(name, i+1)
 		}
 		entries = append(entries, pkcs12.TrustStoreEntry{Cert: root, FriendlyName: name})
 	}
@@ -57,6 +59,38 @@ func TrustStore(authority Authority, password string) ([]byte, error) {
 	}
 	return store, nil
 }
+
+// storePassword is what Java programs expect. The stores in the bundle lie beside the password, and need no less care than the key.
+const storePassword = "changeit"
+
+// storesFor makes the files of certificates that a server needs in a form of its own.
+func storesFor(server string, in Input, h handover) ([]File, error) {
+	var files []File
+	switch server {
+	case "caddy":
+		for i, root := range h.clientCAs[1:] {
+			files = append(files, File{"caddy/" + numbered(in.ClientCA.Name, i+2) + ".crt", 0o644, pki.EncodeCertificate(root.Raw)})
+		}
+	case "tomcat":
+		trust, err := TrustStore(in.ClientCA, storePassword)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, File{"tomcat/" + in.ClientCA.Name + ".p12", 0o644, trust})
+		if h.key == nil {
+			break
+		}
+		key, err := KeyStore(in, storePassword)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, File{"tomcat/" + h.stem + ".p12", 0o600, key})
+	}
+	return files, nil
+}
+
+// numbered names the further roots of an authority, from the second one on.
+func numbered(authority string, number int) string { return fmt.Sprintf("%s-%d", authority, number) }
 
 func checkPassword(password string) error {
 	const shortest = 6

@@ -7,11 +7,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/netip"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +32,7 @@ type site struct {
 	addr   netip.AddrPort
 	root   string // file that curl trusts
 	before string // what the server's own configuration says ahead of the line that includes ours
-	web    *judge.WebServer
+	reload func(testing.TB)
 }
 
 // neighbours are other sites of the same server, which were there before and ask nobody for a certificate. They answer 204.
@@ -53,6 +56,12 @@ ssl_certificate_key %[2]q;
 return 204;
 }
 `,
+	"caddy": `https://other.example:%[4]d {
+bind %[3]s
+tls %[2]q %[2]q
+respond 204
+}
+`,
 }
 
 // settle puts a neighbour before the site.
@@ -60,7 +69,7 @@ func (s *site) settle(t *testing.T, h hierarchy, server string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "neighbour.pem")
 	writePEM(t, file, h.server.leaf(t, pki.ECDSAP256, serverTemplate(t, "other.example")))
-	s.before = fmt.Sprintf(neighbours[server], s.addr, file)
+	s.before = fmt.Sprintf(neighbours[server], s.addr, file, s.addr.Addr(), s.addr.Port())
 }
 
 var ipv4 = netip.MustParseAddr("127.0.0.1")
@@ -73,7 +82,7 @@ func unpack(t *testing.T, in bundle.Input, server string) *site {
 		in.Listen = netip.AddrPortFrom(ipv4, uint16(judge.FreePort(t)))
 	}
 	s := &site{dir: t.TempDir(), addr: in.Listen}
-	if server == "apache" {
+	if server == "apache" || server == "tomcat" {
 		s.dir = filepath.Join(s.dir, "conf")
 	}
 	var archive bytes.Buffer
@@ -88,6 +97,15 @@ func unpack(t *testing.T, in bundle.Input, server string) *site {
 // start starts the server as the first lines of its configuration say.
 func (s *site) start(t *testing.T, server string) {
 	t.Helper()
+	if run, ok := programs[server]; ok {
+		process := judge.Start(t, server, run(t, s), judge.Listening(s.addr.String()))
+		s.reload = func(t testing.TB) {
+			t.Helper()
+			_ = process.Stop()
+			s.start(t.(*testing.T), server)
+		}
+		return
+	}
 	include := regexp.MustCompile(`(?mi)^#   (include .*)$`).FindStringSubmatch(s.configuration(t, server))
 	require.NotNil(t, include)
 	web := judge.Site{Config: s.before + include[1] + "\n", Addrs: []string{s.addr.String()}, Dir: s.dir}
@@ -96,9 +114,9 @@ func (s *site) start(t *testing.T, server string) {
 		web.Config = fmt.Sprintf("Listen %s\n", s.addr) + web.Config
 		web.Modules = []string{"proxy", "proxy_http"}
 		web.Dir = filepath.Dir(s.dir)
-		s.web = judge.Apache(t, web)
+		s.reload = judge.Apache(t, web).Reload
 	case "nginx":
-		s.web = judge.Nginx(t, web)
+		s.reload = judge.Nginx(t, web).Reload
 	}
 }
 
@@ -122,11 +140,19 @@ func (s *site) edit(t *testing.T, server string, pairs ...string) {
 
 func (s *site) file(t *testing.T, server string) string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(s.dir, server, "*.conf"))
-	require.NoError(t, err)
+	var files []string
+	require.NoError(t, fs.WalkDir(os.DirFS(s.dir), server, func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && slices.Contains(configurations, path.Ext(name)) {
+			files = append(files, filepath.Join(s.dir, name))
+		}
+		return err
+	}))
 	require.Len(t, files, 1)
 	return files[0]
 }
+
+// configurations are the endings of files that a developer edits.
+var configurations = []string{".conf", ".cfg", ".caddyfile", ".xml", ".mjs", ".go"}
 
 func open(t *testing.T, in bundle.Input, server string) *site {
 	t.Helper()
@@ -167,8 +193,9 @@ func requireRefusal(t *testing.T, status int, err error) {
 		return
 	}
 	// The server may close the connection before it has read the request; then its alert can be lost on the way. curl says 60 both when it
-	// distrusts the server ("SSL certificate problem") and when the server's alert says "expired".
-	require.Regexp(t, `remote error: tls: |connection reset by peer|broken pipe|curl: \((35|55|56)\).*(alert|reset|Broken pipe)|curl: \(60\) SSL certificate verification failed`, err.Error())
+	// distrusts the server ("SSL certificate problem") and when the server's alert says "expired". Node says nothing.
+	require.Regexp(t, `remote error: tls: |connection reset by peer|broken pipe|EOF$|curl: \((16|35|55|56)\).*(alert|reset|Broken pipe|not connected|SYSCALL)|`+
+		`curl: \(60\) SSL certificate verification failed|curl: \(52\) Empty reply`, err.Error())
 }
 
 // call posts what the platform posts, over a connection of its own.
