@@ -51,9 +51,9 @@ func (p ProofConfig) rules(observe func(ca.Method, ca.ProofResult), now func() t
 		}
 		return fmt.Errorf("looking for a proof by %s: nobody knows how", m)
 	}
-	rules.Standing = func(ctx context.Context, n pki.Name, account string) (ca.StandingRecord, error) {
-		found, err := v.Standing(ctx, n, []string{account})
-		return ca.StandingRecord{Wildcard: found.Wildcard, Until: found.Until}, asRefusal(err)
+	rules.Standing = func(ctx context.Context, n pki.Name, accounts []string) (ca.StandingRecord, error) {
+		found, err := v.Standing(ctx, n, accounts)
+		return ca.StandingRecord{Wildcard: found.Wildcard, Until: found.Until, Account: found.Account}, asRefusal(err)
 	}
 	rules.CAA = func(ctx context.Context, n pki.Name, accounts []string, m ca.Method) error {
 		return asRefusal(v.CAA(ctx, n, accounts, validate.Method(m)))

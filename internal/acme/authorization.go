@@ -31,24 +31,34 @@ type challengeObject struct {
 	Token     string     `json:"token"`
 	Validated *time.Time `json:"validated,omitempty"`
 	Error     *problem   `json:"error,omitempty"`
+
+	// Of a standing record (draft-ietf-acme-dns-persist, Section 3): by which names it may call the CA, and which account it names. The account's own URL
+	// is as good.
+	Issuers    []string `json:"issuer-domain-names,omitempty"`
+	AccountURI string   `json:"accounturi,omitempty"`
 }
 
 func (d *door) authorizationURL(q *request, id string) string { return d.url(q.r, pathAuthz+"/"+id) }
 
-// methods are the ways to prove a name (RFC 8555, Section 8; RFC 8737; RFC 8738, Section 7: none by DNS for an address).
-func methods(n pki.Name) []ca.Method {
-	switch {
-	case n.IsWildcard():
-		return []ca.Method{ca.MethodDNS}
-	case n.IsIP():
+// methods are the ways to prove a name (RFC 8555, Section 8; RFC 8737; RFC 8738, Section 7: none by DNS for an address; draft-ietf-acme-dns-persist).
+// What clients know least comes last.
+func (d *door) methods(n pki.Name) []ca.Method {
+	if n.IsIP() {
 		return []ca.Method{ca.MethodHTTP, ca.MethodTLSALPN}
 	}
-	return []ca.Method{ca.MethodHTTP, ca.MethodDNS, ca.MethodTLSALPN}
+	list := []ca.Method{ca.MethodHTTP, ca.MethodDNS, ca.MethodTLSALPN}
+	if n.IsWildcard() {
+		list = []ca.Method{ca.MethodDNS}
+	}
+	if d.CA.StandingIdentity() != "" {
+		list = append(list, ca.MethodStanding)
+	}
+	return list
 }
 
 func (d *door) showAuthorization(q *request, a Authorization) authorizationObject {
 	shown := authorizationObject{Status: a.at(q.now), Expires: a.ExpiresAt.Truncate(time.Second), Identifier: identify(a.Name.Base()), Wildcard: a.Name.IsWildcard()}
-	for _, m := range methods(a.Name) {
+	for _, m := range d.methods(a.Name) {
 		// Once one was taken up the others are of no use, but for those who look for theirs before they begin.
 		if a.Status == StatusPending || m == a.Method {
 			shown.Challenges = append(shown.Challenges, d.showChallenge(q, a, m))
@@ -59,6 +69,9 @@ func (d *door) showAuthorization(q *request, a Authorization) authorizationObjec
 
 func (d *door) showChallenge(q *request, a Authorization, m ca.Method) challengeObject {
 	shown := challengeObject{Type: m, URL: d.url(q.r, fmt.Sprintf("%s/%s/%s", pathChallenge, a.ID, m)), Status: StatusPending, Token: a.Token}
+	if m == ca.MethodStanding {
+		shown.Issuers, shown.AccountURI = []string{d.CA.StandingIdentity()}, d.CA.AccountURI(q.account.App)
+	}
 	if m != a.Method {
 		return shown
 	}
@@ -79,12 +92,12 @@ func (d *door) showChallenge(q *request, a Authorization, m ca.Method) challenge
 }
 
 // newAuthorizationFor makes an authorization for a name: valid at once where the app may have it by policy or an earlier proof.
-func newAuthorizationFor(q *request, n pki.Name, ready bool) Authorization {
+func (d *door) newAuthorizationFor(q *request, n pki.Name, ready bool) Authorization {
 	a := Authorization{
 		ID: rand.Text(), Account: q.account.ID, Name: n, Status: StatusPending, Token: newToken(), CreatedAt: q.now, ExpiresAt: q.now.Add(orderLife), Version: 1,
 	}
 	if ready {
-		a.Status, a.Method, a.ValidatedAt = StatusValid, methods(n)[0], q.now
+		a.Status, a.Method, a.ValidatedAt = StatusValid, d.methods(n)[0], q.now
 	}
 	return a
 }
@@ -117,7 +130,7 @@ func (d *door) newAuthorization(q *request) error {
 	if n.IsWildcard() {
 		return web.Refuse(ca.KindMalformed, "A wildcard is authorized within an order only (RFC 8555, Section 7.4.1): order it.")
 	}
-	a := newAuthorizationFor(q, n, prospect.Ready[0])
+	a := d.newAuthorizationFor(q, n, prospect.Ready[0])
 	if err := d.Store.CreateAuthorization(context.WithoutCancel(q.r.Context()), a); err != nil {
 		return fmt.Errorf("recording the authorization %s: %w", a.ID, err)
 	}

@@ -19,7 +19,7 @@ func (d *door) challenge(q *request) error {
 		return err
 	}
 	m := ca.Method(param(q.r, "method"))
-	if !slices.Contains(methods(a.Name), m) {
+	if !slices.Contains(d.methods(a.Name), m) {
 		return missing("challenge")
 	}
 	if !q.isRead() && a.at(q.now) == StatusPending && a.Method == "" {
@@ -79,7 +79,7 @@ func (d *door) goOn(q *request, a *Authorization) (mine bool, err error) {
 	}
 	a.Version++
 	proof := ca.Proof{
-		App: q.account.App, Name: a.Name, Method: a.Method, Token: a.Token,
+		App: q.account.App, Name: a.Name, Method: a.Method, Token: a.Token, Account: d.accountURL(q, q.account.ID),
 		KeyAuthorization: ca.KeyAuthorization(a.Token, base64.RawURLEncoding.EncodeToString(q.account.Thumbprint[:])),
 	}
 	attempt := attempt{door: d, by: d.principal(q), proof: proof, authorization: *a}

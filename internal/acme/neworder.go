@@ -113,7 +113,7 @@ func (d *door) foresee(q *request, o *Order, given []identifier) ([]Authorizatio
 	o.Names = prospect.Names
 	authorizations := make([]Authorization, len(o.Names))
 	for i, n := range o.Names {
-		a := newAuthorizationFor(q, n, prospect.Ready[i])
+		a := d.newAuthorizationFor(q, n, prospect.Ready[i])
 		a.Order, a.Place, a.ExpiresAt = o.ID, i, o.ExpiresAt
 		authorizations[i] = a
 	}

@@ -48,7 +48,7 @@ type world struct {
 
 	mu     sync.Mutex
 	now    time.Time
-	proofs map[string]bool // key authorizations that the network shows
+	proofs map[string]bool // key authorizations that the network shows, and standing records: name and account
 }
 
 type options struct {
@@ -107,7 +107,7 @@ func newWorld(t *testing.T, o options) *world {
 
 func (w *world) authority(s ca.Store) *ca.CA {
 	w.Helper()
-	authority, err := ca.New(ca.Config{Store: s, Issuers: w.issuers, Now: w.clock, Domains: ca.DomainRules{Prove: w.prove}})
+	authority, err := ca.New(ca.Config{Store: s, Issuers: w.issuers, Now: w.clock, Domains: ca.DomainRules{Prove: w.prove, Standing: w.standing, Identity: "ca.example"}})
 	require.NoError(w.T, err)
 	return authority
 }
@@ -173,6 +173,18 @@ func (w *world) prove(_ context.Context, _ ca.Method, n pki.Name, _, keyAuthoriz
 		return nil
 	}
 	return &ca.Error{Kind: ca.KindProofWrong, Detail: "got 404 from " + n.String() + ": put it there."}
+}
+
+// standing finds what was put there as "NAME ACCOUNT".
+func (w *world) standing(_ context.Context, n pki.Name, accounts []string) (ca.StandingRecord, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, account := range accounts {
+		if w.proofs[n.Base().String()+" "+account] {
+			return ca.StandingRecord{Wildcard: true, Account: account}, nil
+		}
+	}
+	return ca.StandingRecord{}, &ca.Error{Kind: ca.KindProofWrong, Detail: "no record names this account: publish one."}
 }
 
 func (w *world) show(keyAuthorization string) {

@@ -36,6 +36,14 @@ func (c *CA) Challenges(d Domain) []Challenge {
 	return challenges
 }
 
+// StandingIdentity is the name by which standing records call this CA; empty where there are none.
+func (c *CA) StandingIdentity() string {
+	if !c.offersStanding() {
+		return ""
+	}
+	return c.rules.Identity
+}
+
 func (c *CA) offersStanding() bool { return c.rules.Standing != nil && c.rules.Identity != "" }
 
 func (c *CA) challenge(d Domain, m Method) Challenge {

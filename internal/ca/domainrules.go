@@ -20,8 +20,8 @@ type DomainRules struct {
 	// or MethodTLSALPN. nil: this server proves nothing.
 	Prove func(ctx context.Context, m Method, n pki.Name, token, keyAuthorization string) error
 
-	// Standing looks for a standing record that binds a name to an account, by Identity's name. nil: there are none.
-	Standing func(ctx context.Context, n pki.Name, account string) (StandingRecord, error)
+	// Standing looks for a standing record that binds a name to one of these accounts, by Identity's name. nil: there are none.
+	Standing func(ctx context.Context, n pki.Name, accounts []string) (StandingRecord, error)
 
 	// CAA asks the owner of a name whether this CA may issue for it (RFC 8659), to one of these accounts, after a proof by this method
 	// (RFC 8657). nil: nobody is asked.
@@ -53,6 +53,7 @@ type DomainRules struct {
 type StandingRecord struct {
 	Wildcard bool      // it covers what lies below the name as well
 	Until    time.Time // it must not be relied on after; zero: no end
+	Account  string    // the one that it names
 }
 
 // ProofResult is how a look at a proof ended.

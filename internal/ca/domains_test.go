@@ -49,14 +49,17 @@ func (i *internet) prove(_ context.Context, m ca.Method, n pki.Name, _, keyAutho
 	return &ca.Error{Kind: ca.KindProofWrong, Detail: "there is nothing at " + n.String() + "; put it there"}
 }
 
-func (i *internet) look(_ context.Context, n pki.Name, account string) (ca.StandingRecord, error) {
+func (i *internet) look(_ context.Context, n pki.Name, accounts []string) (ca.StandingRecord, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	r, there := i.standing[fmt.Sprint(n.Base(), account)]
-	if !there || n.IsWildcard() && !r.Wildcard {
-		return r, &ca.Error{Kind: ca.KindProofWrong, Detail: "there is no standing record"}
+	for _, account := range accounts {
+		r, there := i.standing[fmt.Sprint(n.Base(), account)]
+		if there && (!n.IsWildcard() || r.Wildcard) {
+			r.Account = account
+			return r, nil
+		}
 	}
-	return r, nil
+	return ca.StandingRecord{}, &ca.Error{Kind: ca.KindProofWrong, Detail: "there is no standing record"}
 }
 
 func (i *internet) askCAA(_ context.Context, n pki.Name, accounts []string, m ca.Method) error {

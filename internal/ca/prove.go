@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/imca-project/imca/internal/pki"
@@ -46,7 +47,9 @@ func (c *CA) verifyDomain(ctx context.Context, act Act, d Domain, m Method) (Dom
 	if err := c.take(ctx, now, c.rules.Quotas.forProof(app.ID)); err != nil {
 		return Domain{}, err
 	}
-	found, err := c.look(ctx, d, wanted, m, d.Token, KeyAuthorization(d.Token, Thumbprint(d.App)))
+	found, err := c.look(ctx, d, Proof{
+		App: d.App, Name: wanted, Method: m, Token: d.Token, KeyAuthorization: KeyAuthorization(d.Token, Thumbprint(d.App)),
+	})
 	if err != nil {
 		return Domain{}, c.proofMissing(ctx, act, d, m, err)
 	}
@@ -62,6 +65,9 @@ type Proof struct {
 
 	// Token and KeyAuthorization are the ACME challenge's (RFC 8555, Section 8); a standing record needs none.
 	Token, KeyAuthorization string
+
+	// Account is the URI of the ACME account, which a standing record may name in place of the app; empty for none.
+	Account string
 }
 
 // ProveDomain looks for a proof by a challenge of another door, which keeps its own tokens, and makes the claim if there is none. It is one attempt.
@@ -94,7 +100,7 @@ func (c *CA) proveDomain(ctx context.Context, p Principal, act Act, proof Proof)
 	if err := c.take(ctx, now, c.rules.Quotas.forProof(app.ID)); err != nil {
 		return Domain{}, err
 	}
-	found, err := c.look(ctx, d, proof.Name, proof.Method, proof.Token, proof.KeyAuthorization)
+	found, err := c.look(ctx, d, proof)
 	if err != nil {
 		return Domain{}, c.proofMissing(ctx, act, d, proof.Method, err)
 	}
@@ -119,7 +125,8 @@ type finding struct {
 }
 
 // look asks the network once.
-func (c *CA) look(ctx context.Context, d Domain, n pki.Name, m Method, token, keyAuthorization string) (finding, error) {
+func (c *CA) look(ctx context.Context, d Domain, proof Proof) (finding, error) {
+	n, m := proof.Name, proof.Method
 	select {
 	case c.probes <- struct{}{}:
 		defer func() { <-c.probes }()
@@ -134,12 +141,15 @@ func (c *CA) look(ctx context.Context, d Domain, n pki.Name, m Method, token, ke
 		return found, refuse(KindInvalid, "/method", "Standing records are not set up here, as the CA has no name for them (domains.caa_identity): use %s.", MethodDNS)
 	case m == MethodStanding:
 		var record StandingRecord
-		record, err = c.rules.Standing(ctx, n, c.AccountURI(d.App))
-		found.wildcard, found.until, found.lasting = record.Wildcard, record.Until, true
+		app := c.AccountURI(d.App)
+		accounts := slices.DeleteFunc([]string{app, proof.Account}, func(s string) bool { return s == "" })
+		record, err = c.rules.Standing(ctx, n, accounts)
+		// One that names an ACME account is found again by that account alone.
+		found.wildcard, found.until, found.lasting = record.Wildcard, record.Until, record.Account == app
 	case c.rules.Prove == nil:
 		return found, refuse(KindUnavailable, "", "This server proves no names: ask an operator to approve %s.", n)
 	default:
-		err = c.rules.Prove(ctx, m, n, token, keyAuthorization)
+		err = c.rules.Prove(ctx, m, n, proof.Token, proof.KeyAuthorization)
 		found.wildcard = m == MethodDNS
 	}
 	result := ProofGiven

@@ -91,14 +91,14 @@ func (c *CA) recheck(ctx context.Context, d Domain) error {
 
 // lookAgain looks where the proof was, and then for a standing record, which may have come later.
 func (c *CA) lookAgain(ctx context.Context, d Domain) (finding, error) {
-	wanted := d.Name
+	proof := Proof{App: d.App, Name: d.Name, Method: d.ProvenBy, Token: d.Token, KeyAuthorization: KeyAuthorization(d.Token, Thumbprint(d.App))}
 	if d.Wildcard {
-		wanted = below(d.Name)
+		proof.Name = below(d.Name)
 	}
 	var err error = refuse(KindProofWrong, "", "The proof has ended: give it again, by the ACME client or 'imca domain verify %s'.", d.Name)
 	var found finding
 	if d.Lasting {
-		found, err = c.look(ctx, d, wanted, d.ProvenBy, d.Token, KeyAuthorization(d.Token, Thumbprint(d.App)))
+		found, err = c.look(ctx, d, proof)
 		found.lasting = true
 		if err == nil || d.ProvenBy == MethodStanding {
 			return found, err
@@ -107,7 +107,8 @@ func (c *CA) lookAgain(ctx context.Context, d Domain) (finding, error) {
 	if !c.offersStanding() || d.Name.IsIP() {
 		return found, err
 	}
-	standing, missing := c.look(ctx, d, wanted, MethodStanding, "", "")
+	proof.Method = MethodStanding
+	standing, missing := c.look(ctx, d, proof)
 	var refusal *Error
 	if missing != nil && errors.As(missing, &refusal) {
 		return found, err // the standing record was only a hope: the proof that was there is what is missing

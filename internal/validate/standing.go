@@ -18,6 +18,8 @@ type Standing struct {
 	// Until is the moment after which the proof must not be relied on; zero: the
 	// record sets no end.
 	Until time.Time
+	// Account is the one of the accounts asked for that the record names.
+	Account string
 }
 
 // Standing proves control over a name by a TXT record that stays: at
@@ -71,10 +73,7 @@ func (v *Validator) Standing(ctx context.Context, name pki.Name, accounts []stri
 }
 
 // standingRecord is a well-formed record for this CA.
-type standingRecord struct {
-	Standing
-	account string
-}
+type standingRecord struct{ Standing }
 
 // parseStanding reads a record; mine tells whether it is for this CA, and so
 // whether an error in it matters.
@@ -94,7 +93,7 @@ func (v *Validator) parseStanding(text string) (record standingRecord, mine bool
 	for _, p := range value.parameters {
 		switch p.tag {
 		case "accounturi":
-			record.account = p.value
+			record.Account = p.value
 		case "policy":
 			// Any other policy counts as none.
 			record.Wildcard = strings.EqualFold(p.value, "wildcard")
@@ -104,7 +103,7 @@ func (v *Validator) parseStanding(text string) (record standingRecord, mine bool
 			}
 		}
 	}
-	if record.account == "" {
+	if record.Account == "" {
 		return record, true, fmt.Errorf("it names no account: accounturi is missing")
 	}
 	return record, true, nil
@@ -123,7 +122,7 @@ func parseUntil(text string) (time.Time, error) {
 // judge returns why a record does not prove a name now, or nothing.
 func (r standingRecord) judge(name pki.Name, accounts []string, now time.Time) string {
 	switch {
-	case !slices.Contains(accounts, r.account):
+	case !slices.Contains(accounts, r.Account):
 		return "it is for another account"
 	case !r.Until.IsZero() && now.After(r.Until):
 		return "it ended at " + r.Until.Format(time.RFC3339)
