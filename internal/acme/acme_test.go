@@ -281,6 +281,51 @@ func TestRevocationByAccount(t *testing.T) {
 	require.Equal(t, pki.Superseded, revoked.Revocation.Reason)
 }
 
+// TestRevocationByWhoHasTheNames: a certificate is revoked by an account whose app has shown all of its names, and by no other (RFC 8555, Section 7.6).
+func TestRevocationByWhoHasTheNames(t *testing.T) {
+	w := newWorld(t, options{})
+	former, open, owner := w.register(nil), w.register(nil), w.register(w.bind("shop"))
+	_, _, err := w.ca.CreateApp(t.Context(), admin, ca.NewApp{ID: "else", Policy: ca.PolicyOpen})
+	require.NoError(t, err)
+	order, err := former.AuthorizeOrder(t.Context(), xacme.DomainIDs("www.example.com", "api.example.com"))
+	require.NoError(t, err)
+	chain, _, err := former.CreateOrderCert(t.Context(), order.FinalizeURL, w.csr(newKey(t), "www.example.com", "api.example.com"), false)
+	require.NoError(t, err)
+	leaf, err := x509.ParseCertificate(chain[0])
+	require.NoError(t, err)
+	serial, _ := pki.SerialFromInt(leaf.SerialNumber)
+
+	elsewhere := w.register(w.bind("else"))
+	prove := func(name string) {
+		order, err := owner.AuthorizeOrder(t.Context(), xacme.DomainIDs(name))
+		require.NoError(t, err)
+		ch := challengeOf(t, owner, order.AuthzURLs[0], "http-01")
+		response, err := owner.HTTP01ChallengeResponse(ch.Token)
+		require.NoError(t, err)
+		w.show(response)
+		_, err = owner.Accept(t.Context(), ch)
+		require.NoError(t, err)
+		_, err = owner.WaitAuthorization(t.Context(), order.AuthzURLs[0])
+		require.NoError(t, err)
+	}
+	prove("www.example.com")
+	require.ErrorContains(t, owner.RevokeCert(t.Context(), nil, chain[0], xacme.CRLReasonUnspecified), "api.example.com", "one of two names")
+	require.ErrorContains(t, elsewhere.RevokeCert(t.Context(), nil, chain[0], xacme.CRLReasonUnspecified), "unauthorized", "that it may have any name is no proof")
+	prove("api.example.com")
+	forged := append([]byte(nil), chain[0]...)
+	forged[len(forged)-1] ^= 1
+	require.ErrorContains(t, owner.RevokeCert(t.Context(), nil, forged, xacme.CRLReasonUnspecified), "malformed")
+	require.NoError(t, owner.RevokeCert(t.Context(), nil, chain[0], xacme.CRLReasonKeyCompromise))
+	revoked, err := w.ca.Certificate(t.Context(), admin, serial)
+	require.NoError(t, err)
+	require.Equal(t, pki.CessationOfOperation, revoked.Revocation.Reason, "who never had the key says nothing about it")
+	events, err := w.ca.ListEvents(t.Context(), admin, ca.EventQuery{Object: serial.String(), Action: ca.ActRevoke, Outcome: ca.OutcomeDone})
+	require.NoError(t, err)
+	require.Len(t, events, 1)
+	require.Equal(t, "open", events[0].App, "whose it is learns of it")
+	require.NoError(t, open.RevokeCert(t.Context(), nil, chain[0], xacme.CRLReasonUnspecified), "this client takes alreadyRevoked for a success")
+}
+
 func TestRenewalInfo(t *testing.T) {
 	w := newWorld(t, options{})
 	r := w.raw()

@@ -1,7 +1,7 @@
 package acme
 
 import (
-	"bytes"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
@@ -79,8 +79,8 @@ func (d *door) certificate(q *request) error {
 	return nil
 }
 
-// revoke ends a certificate (RFC 8555, Section 7.6), for an account of its app, or for whoever holds its key: then the key is in question, whatever
-// reason was given.
+// revoke ends a certificate (RFC 8555, Section 7.6): for an account of its app, for one whose app has all of its names by now, or for whoever holds
+// its key: then the key is in question, whatever reason was given.
 func (d *door) revoke(q *request) error {
 	var req struct {
 		Certificate string `json:"certificate"`
@@ -90,7 +90,7 @@ func (d *door) revoke(q *request) error {
 		return err
 	}
 	reason := pki.Reason(req.Reason)
-	if !slices.Contains(pki.LeafReasons(), reason) {
+	if !slices.Contains(pki.LeafReasons(), reason) || reason == pki.CertificateHold {
 		return web.Refuse(ca.KindBadReason, "The reason %d does not fit such a certificate: use one of %s.", req.Reason, reasons())
 	}
 	der, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(req.Certificate, "="))
@@ -108,35 +108,15 @@ func (d *door) revoke(q *request) error {
 	if q.account.ID == "" {
 		return d.CA.RevokeByKey(q.r.Context(), ca.Nobody(d.Frame.Address(q.r), web.RequestID(q.r.Context())), serial, q.key.Public())
 	}
-	c, err := d.CA.Certificate(q.r.Context(), d.principal(q), serial)
-	if err != nil {
-		return err
-	}
-	if err := sameCertificate(c, der); err != nil {
-		return err
-	}
-	if c.Revocation != nil && (reason != pki.KeyCompromise || c.Revocation.Reason == pki.KeyCompromise) {
-		return web.Refuse(ca.KindRevoked, "The certificate was revoked before: nothing is left to do.")
-	}
-	_, err = d.CA.Revoke(q.r.Context(), d.principal(q), serial, reason)
-	return err
-}
-
-// sameCertificate refuses one that only shares its serial with ours.
-func sameCertificate(c *ca.Certificate, der []byte) error {
-	own, err := c.DER()
-	if err != nil {
-		return fmt.Errorf("assembling the certificate %s: %w", c.Serial, err)
-	}
-	if !bytes.Equal(own, der) {
-		return missing("certificate")
-	}
-	return nil
+	return d.CA.RevokePresented(q.r.Context(), d.principal(q), serial, sha256.Sum256(der), reason)
 }
 
 func reasons() string {
 	var texts []string
 	for _, r := range pki.LeafReasons() {
+		if r == pki.CertificateHold { // an operator's
+			continue
+		}
 		texts = append(texts, fmt.Sprintf("%d (%s)", int(r), r))
 	}
 	return strings.Join(texts, ", ")

@@ -69,10 +69,23 @@ func (e *identifiersError) subproblems(faults []web.Fault) (list []subproblem) {
 	return list
 }
 
+// statuses are those that RFC 8555 fixes where docs/problems.md has another one.
+var statuses = map[ca.Kind]int{
+	ca.KindRevoked:      http.StatusBadRequest, // Section 7.6
+	ca.KindRejectedName: http.StatusForbidden,  // Section 7.4.1
+	ca.KindBadCSR:       http.StatusBadRequest,
+	ca.KindBadKey:       http.StatusBadRequest,
+	ca.KindBadReason:    http.StatusBadRequest,
+	ca.KindInvalid:      http.StatusBadRequest,
+}
+
 // problem answers with the problem that an error is.
 func (d *door) problem(w http.ResponseWriter, r *http.Request, err error) {
 	explained := d.Frame.Explain(r, understood(err))
 	p := problem{Type: problemTypes + explained.Entry.ACME, Detail: explained.Detail, Status: explained.Status, RequestID: explained.RequestID}
+	if status, fixed := statuses[explained.Entry.Kind]; fixed {
+		p.Status = status
+	}
 	var about *identifiersError
 	if errors.As(err, &about) {
 		p.Subproblems = about.subproblems(explained.Errors)

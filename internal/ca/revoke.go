@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/imca-project/imca/internal/pki"
 )
@@ -84,6 +85,64 @@ func givesWayTo(reason pki.Reason) []pki.Reason {
 		return slices.DeleteFunc(pki.LeafReasons(), func(r pki.Reason) bool { return r == reason })
 	}
 	return []pki.Reason{pki.CertificateHold}
+}
+
+// RevokePresented revokes a certificate that p presents: one of p's own app, or one of another whose names all belong to p's app by now, by proof or an
+// operator's approval (RFC 8555, Section 7.6). The latter knows nothing of the key, so its reason is always cessationOfOperation. Unlike Revoke, it refuses
+// what is revoked already.
+func (c *CA) RevokePresented(ctx context.Context, p Principal, serial pki.Serial, fingerprint [32]byte, reason pki.Reason) error {
+	now := c.clock()
+	cert, err := c.store.Certificate(ctx, serial)
+	missing := errors.Is(err, ErrNotFound)
+	if err != nil && !missing {
+		return fmt.Errorf("reading the certificate %s: %w", serial, err)
+	}
+	missing = missing || cert.App == "" || len(cert.Signature) == 0 || cert.Fingerprint != fingerprint
+	action := ActRevokeOthers
+	if !missing && cert.App == p.App {
+		action = ActRevoke
+	}
+	act, err := c.authorize(ctx, now, p, action, target{app: p.App, object: serial.String()})
+	if err != nil {
+		return err
+	}
+	if missing {
+		return c.refused(ctx, act, refuse(KindNotFound, "", "This is no certificate of this CA: present it whole, as it was issued."))
+	}
+	if action == ActRevokeOthers {
+		if err := c.checkOwnsAll(ctx, now, p, cert); err != nil {
+			return c.answer(ctx, act, err)
+		}
+		reason = pki.CessationOfOperation
+		// In the audit log it is a revocation like others, of a certificate of the other app.
+		act.Event.Action, act.Event.App = ActRevoke, cert.App
+	}
+	switch {
+	case !reason.FitsLeaf() || reason == pki.CertificateHold:
+		return c.refused(ctx, act, refuse(KindBadReason, "/reason", "The reason %s does not fit such a certificate.", reason))
+	case cert.Revocation != nil && !slices.Contains(givesWayTo(reason), cert.Revocation.Reason):
+		return c.refused(ctx, act, refuse(KindRevoked, "", "The certificate was revoked before (%s): nothing is left to do.", cert.Revocation.Reason))
+	}
+	_, err = c.revoke(ctx, p, cert, reason, act)
+	return err
+}
+
+// checkOwnsAll refuses an app that does not hold every name of a certificate. What an open policy would let it have counts for nothing here.
+func (c *CA) checkOwnsAll(ctx context.Context, now time.Time, p Principal, cert *Certificate) error {
+	app, err := c.appOf(ctx, p.App)
+	if err != nil {
+		return err
+	}
+	_, missing, err := c.judgeAll(ctx, now, app, cert.Names)
+	if err != nil {
+		return err
+	}
+	for i, why := range missing {
+		if why != "" {
+			return refuse(KindForbidden, "", "The certificate is another app's, and has the name %s, which is not proven to be the app %s's: prove every name of it, or ask an operator.", cert.Names[i], app.ID)
+		}
+	}
+	return nil
 }
 
 // Release takes a certificate off hold: it is as it was before. The next revocation list leaves it out (RFC 5280, Section 5.3.1: removeFromCRL is
