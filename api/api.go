@@ -109,6 +109,8 @@ func (d *door) routes() []route {
 		{get, "/v1/profiles", d.private(d.listProfiles)},
 		{get, "/v1/authorities", d.private(d.listAuthorities)},
 		{get, "/v1/whoami", d.private(d.whoami)},
+		{post, "/v1/sign-in-links", d.private(d.createSignInLink)},
+		{post, "/v1/sign-outs", d.private(d.endSessions)},
 
 		{get, "/problems", d.frame.Public(listProblems)},
 		{get, "/problems/{kind}", d.frame.Public(readProblem)},

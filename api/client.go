@@ -354,6 +354,20 @@ func (c *Client) Whoami(ctx context.Context) (*Principal, error) {
 	return &p, err
 }
 
+// CreateSignInLink makes an address that signs its bearer in to the web pages, once, as the holder of this client's token.
+func (c *Client) CreateSignInLink(ctx context.Context) (*SignInLink, error) {
+	var link SignInLink
+	err := c.send(ctx, http.MethodPost, "/v1/sign-in-links", nil, nil, &link)
+	return &link, err
+}
+
+// EndSessions signs somebody out of the web pages, everywhere: a token's ID, or "oidc:" and a subject.
+func (c *Client) EndSessions(ctx context.Context, who string) (*SignedOut, error) {
+	var ended SignedOut
+	err := c.send(ctx, http.MethodPost, "/v1/sign-outs", nil, SignOutRequest{TokenID: who}, &ended)
+	return &ended, err
+}
+
 // CAFile fetches a file from under /ca/, such as "bundle.pem" or "TencentQQAuthCA.crt". Nothing vouches for it but the connection: compare
 // its fingerprint with one from elsewhere.
 func (c *Client) CAFile(ctx context.Context, name string) ([]byte, error) {

@@ -187,7 +187,7 @@ func TestExamples(t *testing.T) {
 			sent++
 		}
 	}
-	require.Equal(t, 20, sent)
+	require.Equal(t, 21, sent)
 }
 
 func TestPublicPages(t *testing.T) {

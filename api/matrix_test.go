@@ -82,6 +82,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"GET /v1/profiles":                             {"", [7]int{401, 401, 200, 200, 200, 200, 200}},
 		"GET /v1/authorities":                          {"", [7]int{401, 401, 403, 403, 200, 200, 200}},
 		"GET /v1/whoami":                               {"", [7]int{401, 401, 200, 200, 200, 200, 200}},
+		"POST /v1/sign-in-links":                       {"", [7]int{401, 401, 201, 201, 201, 201, 201}},
+		"POST /v1/sign-outs":                           {`{"token_id":"tok_1"}`, [7]int{401, 401, 403, 403, 403, 200, 200}},
 		"GET /problems":                                {"", [7]int{200, 200, 200, 200, 200, 200, 200}},
 		"GET /problems/{kind}":                         {"", [7]int{200, 200, 200, 200, 200, 200, 200}},
 		"GET /healthz":                                 {"", [7]int{200, 200, 200, 200, 200, 200, 200}},

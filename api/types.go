@@ -304,6 +304,22 @@ type Principal struct {
 	TokenID string `json:"token_id"`
 }
 
+// SignInLink signs whoever opens it in to the web pages, once.
+type SignInLink struct {
+	URL       string    `json:"url"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// SignOutRequest says who is to be signed out of the web pages: a token's ID, or "oidc:" and a subject.
+type SignOutRequest struct {
+	TokenID string `json:"token_id" min:"1" max:"500"`
+}
+
+// SignedOut tells how many sessions and links have ended.
+type SignedOut struct {
+	Ended int `json:"ended"`
+}
+
 // ProblemKind explains a problem type.
 type ProblemKind struct {
 	Type   string `json:"type"`

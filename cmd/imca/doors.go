@@ -6,10 +6,8 @@ import (
 	"strings"
 
 	"github.com/imca-project/imca/api"
-	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/console"
 	"github.com/imca-project/imca/internal/status"
-	"github.com/imca-project/imca/internal/web"
 )
 
 // private is what HTTPS serves: everything but the metrics. What no other door has is a page.
@@ -20,16 +18,9 @@ func (s *Server) private() http.Handler {
 		"ca": public, "crl": public, "ocsp": public, "acme": s.acme(),
 		"v1": rest, "docs": rest, "openapi.yaml": rest, "problems": rest, "healthz": rest, "readyz": rest,
 	}, console.New(console.Config{
-		CA: s.ca, Frame: s.frame, Sessions: noSessions{}, Metrics: s.metrics, Settings: s.cfg.Settings, Log: s.cfg.Log,
+		CA: s.ca, Frame: s.frame, ClientName: s.cfg.ClientName, Metrics: s.metrics, Settings: s.cfg.Settings, Log: s.cfg.Log,
 		Background: func(do func(context.Context)) { s.background.Go(func() { do(s.life) }) },
 	}))
-}
-
-// noSessions has nobody signed in.
-type noSessions struct{}
-
-func (noSessions) Session(ctx context.Context, _, _, _ string) (ca.Principal, error) {
-	return ca.Principal{}, web.Refuse(ca.KindUnauthenticated, "Nobody is signed in.")
 }
 
 // public is what plain HTTP serves: what is signed, or is nothing but a yes. REST is not there, whoever asks.

@@ -17,6 +17,8 @@ func (d dataFolder) welcome(p *program, s *Server, o devOptions) {
 	p.say("%s everything runs on this machine, and nobody else can reach it.\n", p.paint(strong, "imca dev:"))
 	p.say("  REST   https://%s   described at https://%s/docs", o.https, o.https)
 	p.say("  CA     http://%s/ca/%s.crt", o.http, issuers[0].Name())
+	p.say("  Pages  %s   signs you in, once, as the developer of the demo app", d.link(s, o, demoToken))
+	p.say("         %s   the same as operator; 'imca console link' makes more", d.link(s, o, operatorToken))
 	p.say("  Data   %s   used again at the next start; remove it to begin anew\n", d)
 	p.say("%s Paste this into another terminal, in this folder:\n", p.paint(strong, "Ask for a certificate."))
 	p.say(`  curl --fail-with-body --cacert %s -H "Authorization: Bearer $(cat %s)" -H 'Accept: application/zip' -H 'Content-Type: application/json' -d '{"domain":"www.example.com"}' -o www.example.com.zip https://%s/v1/certificates`+"\n",
@@ -31,6 +33,24 @@ func (d dataFolder) welcome(p *program, s *Server, o devOptions) {
 			nameOfRoot(s.ca, issuer.ClientProfile), nameOfRoot(s.ca, issuer.ServerProfile))
 	}
 	p.say("\nCtrl-C ends it.\n")
+}
+
+// link is where whoever has a token of the folder signs in without it; without a link, if none could be made.
+func (d dataFolder) link(s *Server, o devOptions, token string) string {
+	page := "https://" + o.https + "/signin"
+	text, err := os.ReadFile(d.path(token))
+	if err != nil {
+		return page
+	}
+	who, err := s.ca.Authenticate(s.life, strings.TrimSpace(string(text)), "", "")
+	if err != nil {
+		return page
+	}
+	secret, _, err := s.ca.SignInLink(s.life, who)
+	if err != nil {
+		return page
+	}
+	return page + "/" + secret
 }
 
 // nameOfRoot is the name of the root above the authority that issues a profile.

@@ -18,14 +18,17 @@ import (
 	"net/http"
 
 	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/pki"
 	"github.com/imca-project/imca/internal/web"
 )
 
-// Config is what the pages are made of. CA, Frame and Sessions are required.
+// Config is what the pages are made of. CA and Frame are required.
 type Config struct {
-	CA       *ca.CA
-	Frame    *web.Frame
-	Sessions Sessions
+	CA    *ca.CA
+	Frame *web.Frame
+
+	// ClientName is the subject of the platform's client certificate, which developers' servers are to let in.
+	ClientName pki.Name
 
 	// Metrics are what this process has counted and timed; nil: nothing.
 	Metrics *web.Metrics
@@ -47,30 +50,23 @@ type Setting struct {
 	Value string
 }
 
-// Sessions tell who is signed in.
-type Sessions interface {
-	// Session turns the secret of a session's cookie, which is empty where there is none, into the principal whose session it is. A
-	// session that is none, or is over, is a *ca.Error of KindUnauthenticated.
-	Session(ctx context.Context, secret, address, requestID string) (ca.Principal, error)
-}
-
 // site is all pages of a process.
 type site struct {
-	ca        *ca.CA
-	frame     *web.Frame
-	sessions  Sessions
-	assets    *assets
-	languages []*language
-	templates map[string]templates // by the tag of the language
-	metrics   *web.Metrics
-	settings  []Setting
-	runs      *runs
+	ca         *ca.CA
+	frame      *web.Frame
+	assets     *assets
+	languages  []*language
+	templates  map[string]templates // by the tag of the language
+	metrics    *web.Metrics
+	settings   []Setting
+	clientName pki.Name
+	runs       *runs
 }
 
 // New returns the door.
 func New(cfg Config) http.Handler {
 	s := &site{
-		ca: cfg.CA, frame: cfg.Frame, sessions: cfg.Sessions, assets: loadAssets(), languages: loadLanguages(), metrics: cfg.Metrics, settings: cfg.Settings,
+		ca: cfg.CA, frame: cfg.Frame, clientName: cfg.ClientName, assets: loadAssets(), languages: loadLanguages(), metrics: cfg.Metrics, settings: cfg.Settings,
 		runs: &runs{ca: cfg.CA, background: cfg.Background, now: cfg.Frame.Now, log: cmp.Or(cfg.Log, slog.Default()), all: make(map[string]*run)},
 	}
 	if s.runs.background == nil {
@@ -83,6 +79,10 @@ func New(cfg Config) http.Handler {
 	r.MethodNotAllowed(s.open(notFound))
 	r.Get("/assets/*", s.assets.serve)
 	r.Post("/language", s.open(chooseLanguage))
+	r.Get("/signin", s.open(askSignIn))
+	r.Get("/signin/{link}", s.open(askLink))
+	r.Post("/signin", s.open(signIn))
+	r.Post("/signout", s.open(signOut))
 	for _, route := range routes() {
 		r.Method(route.method, route.path, s.signedIn(route.page))
 	}

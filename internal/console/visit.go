@@ -72,7 +72,7 @@ func (s *site) whose(r *http.Request) (ca.Principal, error) {
 	if cookie, err := r.Cookie(cookieName); err == nil {
 		secret = cookie.Value
 	}
-	return s.sessions.Session(r.Context(), secret, s.frame.Address(r), web.RequestID(r.Context()))
+	return s.ca.Session(r.Context(), secret, s.frame.Address(r), web.RequestID(r.Context()))
 }
 
 // signedOut tells whether an error says that nobody is signed in.

@@ -84,7 +84,7 @@ func newWorld(t testing.TB, database string) *world {
 		Authenticate: w.ca.Authenticate, Now: w.clock, Log: slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Limits: web.Limits{Address: web.Rate{PerSecond: -1}, Failures: web.Rate{PerSecond: -1}, Token: web.Rate{PerSecond: -1}},
 	})
-	server := httptest.NewTLSServer(console.New(console.Config{CA: w.ca, Frame: frame, Sessions: tokens{w.ca}}))
+	server := httptest.NewTLSServer(console.New(console.Config{CA: w.ca, Frame: frame}))
 	t.Cleanup(server.Close)
 	w.url, w.transport = server.URL, server.Client().Transport
 	t.Cleanup(func() {
@@ -93,13 +93,6 @@ func newWorld(t testing.TB, database string) *world {
 		}
 	})
 	return w
-}
-
-// tokens are sessions whose secret is an API token.
-type tokens struct{ ca *ca.CA }
-
-func (s tokens) Session(ctx context.Context, secret, address, requestID string) (ca.Principal, error) {
-	return s.ca.Authenticate(ctx, secret, address, requestID)
 }
 
 func (w *world) clock() time.Time {
@@ -131,8 +124,11 @@ func (w *world) as(role ca.Role) *person {
 	}
 	_, secret, err := w.ca.CreateToken(w.t.Context(), root, request)
 	require.NoError(w.t, err)
+	who, err := w.ca.Authenticate(w.t.Context(), secret, "192.0.2.1", "")
+	require.NoError(w.t, err)
 	p := w.nobody()
-	p.cookies["__Host-imca"] = secret
+	p.cookies["__Host-imca"], _, err = w.ca.SignIn(w.t.Context(), who)
+	require.NoError(w.t, err)
 	return p
 }
 
