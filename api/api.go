@@ -27,6 +27,9 @@ type Config struct {
 
 	// ACME is the server as ACME clients reach it. Without a Directory: /acme/directory where each client says that it went.
 	ACME acmelines.Server
+
+	// ACMEOpenApp is the app whose ACME accounts need no credential; empty: all need one.
+	ACMEOpenApp string
 }
 
 type door struct {
@@ -35,11 +38,12 @@ type door struct {
 	authority map[string]authority // by name
 	platform  platform
 	acme      acmelines.Server
+	openApp   string
 }
 
 // New returns the door.
 func New(cfg Config) http.Handler {
-	d := &door{ca: cfg.CA, frame: cfg.Frame, authority: authorities(cfg.CA), platform: findPlatform(cfg.CA, cfg.ClientName), acme: cfg.ACME}
+	d := &door{ca: cfg.CA, frame: cfg.Frame, authority: authorities(cfg.CA), platform: findPlatform(cfg.CA, cfg.ClientName), acme: cfg.ACME, openApp: cfg.ACMEOpenApp}
 	r := cfg.Frame.Router()
 	for _, route := range d.routes() {
 		r.Method(route.method, route.path, route.handler)

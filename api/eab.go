@@ -30,8 +30,7 @@ func (d *door) createEAB(c *call) error {
 	if err != nil {
 		return err
 	}
-	server := d.acme
-	server.Directory = cmp.Or(server.Directory, "https://"+c.r.Host+"/acme/directory")
+	server := d.acmeServer(c)
 	if _, err := acmeLines(server, acmelines.Credential{}, names); err != nil { // before there is a credential that nobody sees
 		return &ca.Error{Kind: ca.KindMalformed, Detail: fmt.Sprintf("%v.", err)}
 	}
@@ -46,6 +45,13 @@ func (d *door) createEAB(c *call) error {
 		return err
 	}
 	return c.answer(c.created("/v1/tokens/"+t.ID, false), answer)
+}
+
+// acmeServer is the server as the caller's ACME clients reach it.
+func (d *door) acmeServer(c *call) acmelines.Server {
+	server := d.acme
+	server.Directory = cmp.Or(server.Directory, "https://"+c.r.Host+"/acme/directory")
+	return server
 }
 
 // lineNames reads the names for which lines are wanted.

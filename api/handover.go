@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/imca-project/imca/internal/acmelines"
 	"github.com/imca-project/imca/internal/bundle"
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/pki"
@@ -119,6 +120,10 @@ func (d *door) deliver(c *call, issued *ca.Issued, form, password string) error 
 		content, err = bundle.KeyStore(in, password)
 	} else {
 		ending = ".zip"
+		server := d.acmeServer(c)
+		if _, err := acmeLines(server, acmelines.Credential{}, nil); err == nil { // else the Host is a strange one, which shall not cost a key that is shown once
+			in.Renewal = bundle.Renewal{Server: server, Bound: cert.App != d.openApp}
+		}
 		content, err = d.pack(in)
 	}
 	if err != nil {

@@ -45,6 +45,9 @@ type Input struct {
 
 	// Listen is where the developer's server listens. Without an address: on all of them; port 0 means 443. A zone is passed over.
 	Listen netip.AddrPort
+
+	// Renewal is how the certificate is renewed without a hand.
+	Renewal Renewal
 }
 
 // Authority is a CA as others trust it.
@@ -70,6 +73,7 @@ type File struct {
 //	caddy/TencentQQAuthCA-2.crt  while one root of the callers follows another: Caddy reads one of each file
 //	tomcat/TencentQQAuthCA.p12   trust store and key store as Java reads them; the latter unless the developer made the key
 //	tomcat/www.example.com.p12
+//	renew/certbot.txt            and further ACME clients, if Input says how they reach their server
 //	README.txt
 //
 // An error says what of the input does not fit together.
@@ -105,6 +109,11 @@ func Files(in Input, servers ...string) ([]File, error) {
 		}
 		files = append(append(files, configuration...), stores...)
 	}
+	lines, err := renewal(in.Renewal, h.names)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, lines...)
 	text, err := p.render(readme)
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/imca-project/imca/internal/acmelines"
 	"github.com/imca-project/imca/internal/bundle"
 	"github.com/imca-project/imca/internal/judge"
 	"github.com/imca-project/imca/internal/pki"
@@ -233,4 +234,39 @@ func encodeKey(t testing.TB, key crypto.PrivateKey) []byte {
 	encoded, err := pki.EncodeKey(key.(crypto.Signer))
 	require.NoError(t, err)
 	return encoded
+}
+
+// TestRenewal: the lines for ACME clients are those of package acmelines, for the names of the certificate; where there can be none, README and zip say
+// nothing of it.
+func TestRenewal(t *testing.T) {
+	for _, test := range []struct {
+		names          []string
+		bound, offered bool
+	}{
+		{[]string{"www.example.com", "api.example.com"}, true, true},
+		{[]string{"www.example.com"}, false, true},
+		{[]string{"*.example.com"}, true, false},
+		{[]string{"192.0.2.1"}, true, false},
+	} {
+		t.Run(strings.Join(test.names, " "), func(t *testing.T) {
+			in := hierarchies["direct"](t).input(t, pki.ECDSAP256, test.names...)
+			in.Renewal = bundle.Renewal{Server: acmelines.Server{Directory: "https://ca.example.com/acme/directory", Roots: in.Root.Certificates}, Bound: test.bound}
+			files, err := bundle.Files(in)
+			require.NoError(t, err)
+			readme := text(t, files, "README.txt")
+			require.Equal(t, test.offered, strings.Contains(readme, "\n- renew: "), readme)
+			require.Equal(t, test.offered && test.bound, strings.Contains(readme, "MAC_KEY"))
+			if !test.offered {
+				require.NotContains(t, strings.Join(fileNames(files), " "), "renew/")
+				return
+			}
+			for _, client := range acmelines.Clients() {
+				lines := text(t, files, "renew/"+client+".txt")
+				for _, want := range append(test.names, in.Renewal.Server.Directory, string(in.Root.Certificates)) {
+					require.Contains(t, lines, want)
+				}
+				require.Equal(t, test.bound, strings.Contains(lines, "KEY_ID"))
+			}
+		})
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"text/template"
 
+	"github.com/imca-project/imca/internal/acmelines"
 	"github.com/imca-project/imca/internal/pki"
 )
 
@@ -76,6 +77,7 @@ type page struct {
 	Listen      netip.AddrPort // its address may be the zero Addr; its port is set
 	Expires     string
 	servers     []string
+	Renewal     Renewal
 }
 
 func newPage(in Input, h handover, servers []string) page {
@@ -92,6 +94,7 @@ func newPage(in Input, h handover, servers []string) page {
 		CRLURLs:     in.CRLURLs,
 		Listen:      netip.AddrPortFrom(in.Listen.Addr().Unmap().WithZone(""), cmp.Or(in.Listen.Port(), 443)),
 		Expires:     h.leaf.NotAfter.UTC().Format("2006-01-02 15:04 UTC"),
+		Renewal:     in.Renewal,
 		servers:     servers,
 	}
 	if p.VerifyDepth == 1 {
@@ -205,6 +208,14 @@ func (p page) ServerAliases() []string {
 		}
 	}
 	return aliases
+}
+
+// Renews lists the ACME clients for which there are lines; it is empty where there are none.
+func (p page) Renews() string {
+	if !p.Renewal.offered(p.Names) {
+		return ""
+	}
+	return strings.Join(acmelines.Clients(), ", ")
 }
 
 // FetchCRL is a line for a shell that leaves the revocation lists in PEM, the only form that servers read, or what was there before.

@@ -36,7 +36,7 @@ var rules = []rule{
 	{"internal/doorcheck", []string{"internal/pki", "internal/egress"}, "it says what it saw; what follows from it is a rule of ca"},
 	{"internal/keep", []string{"internal/pki"}, "it judges files; how they come here is given to it"},
 	{"internal/acmelines", []string{"internal/pki"}, "it writes what it is given"},
-	{"internal/bundle", []string{"internal/pki"}, "it packs what it is given"},
+	{"internal/bundle", []string{"internal/pki", "internal/acmelines"}, "it packs what it is given"},
 	{"internal/oidc", []string{"internal/ca"}, "it says who somebody is; what they may do is a rule of ca"},
 	{"internal/web", []string{"internal/ca"}, "it is shared by the doors, so it knows none of them"},
 	{"api", []string{".", "internal/pki", "internal/ca", "internal/acmelines", "internal/bundle", "internal/web"}, "a door knows no other door and no database"},
