@@ -154,26 +154,20 @@ func TestCaddyFetchesItsOwn(t *testing.T) {
 	for _, method := range []string{"tls-alpn-01", "http-01"} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
-			judge.Need(t, "caddy", "knotd", "imca")
+			judge.Need(t, "caddy", "knotd", "imca", "curl", "unzip")
 			d := newDeveloper(t)
 			require.NoError(t, os.WriteFile(d.Machine.Path("/etc/caddy/Caddyfile"), fmt.Appendf(nil, `{
 	admin off
 	http_port %d
 	https_port %d
+	default_bind 127.0.0.1
 	skip_install_trust
 }
-www.shop.test, api.shop.test {
-	bind 127.0.0.1
-	tls {
-		import imca-acme
-		client_auth {
-			mode require_and_verify
-			trusted_ca_cert_file /etc/imca-acme/ca.crt
-		}
-	}
-	respond "welcome"
-}
+import caddy/www.shop.test.caddyfile
 `, d.httpPort, d.tlsPort), 0o644))
+			d.bundle("/etc/caddy")
+			d.rewrite("/etc/caddy/caddy/www.shop.test.caddyfile", ":443", fmt.Sprintf(":%d", d.tlsPort),
+				"tls {$IMCA_DIR:/etc/caddy}/www.shop.test.crt {$IMCA_DIR:/etc/caddy}/www.shop.test.key {", "tls {\n\t\timport /etc/caddy/imca-acme")
 			lines := d.lines("caddy")
 			d.paste(lines)
 			if method == "http-01" {

@@ -16,6 +16,6 @@ issuer acme {
 {{- end}}
 }
 END
-# In /etc/caddy/Caddyfile, put this line into the block "tls" of {{.Joined ", "}}, beside "client_auth", and no file of a certificate there:
-#	import imca-acme
+# In the site of {{.Joined ", "}}, take the two files out of the line "tls FILE FILE {", and put this line into its block, beside "client_auth":
+#	import /etc/caddy/imca-acme
 # Then run: systemctl reload caddy
