@@ -159,6 +159,8 @@ func (c *CA) carryOutCheck(ctx context.Context, k Check) error {
 	case k.Tries >= checkTries && ctx.Err() == nil:
 		c.log.ErrorContext(ctx, "running a check; it is given up", "check", k.ID, "url", k.URL, "error", err)
 		k.State, k.Failure = CheckFailed, "The check could not be run, by a fault of this server: ask again, and tell an operator if it stays so."
+	case ctx.Err() != nil: // this process ends: the next one need not wait for the end of the lease
+		return errors.Join(err, c.store.LeaseCheck(context.WithoutCancel(ctx), k, c.clock()))
 	default:
 		return err
 	}

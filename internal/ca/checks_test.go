@@ -203,6 +203,23 @@ func TestCheckSurvivesItsProcess(t *testing.T) {
 	})
 }
 
+// A process that ends in good order leaves its checks to whoever comes next, at once.
+func TestCheckIsHandedOn(t *testing.T) {
+	f, d := checkingFixture(t, databases["sqlite"](t))
+	ctx, stop := context.WithCancel(t.Context())
+	d.answer(func(ca.Visit) (ca.Sight, error) { stop(); return ca.Sight{}, ctx.Err() })
+	k, _, err := f.RunCheck(ctx, developer, ca.NewCheck{URL: endpointURL})
+	require.NoError(t, err)
+	_ = f.RunDueChecks(ctx) // it may tell that its context has ended
+	d.answer(nil)
+	f.open()
+	f.load(f.store)
+	require.NoError(t, f.RunDueChecks(t.Context()))
+	k, err = f.Check(t.Context(), developer, k.ID)
+	require.NoError(t, err)
+	require.Equal(t, ca.CheckDone, k.State)
+}
+
 func TestCheckThatIsRefused(t *testing.T) {
 	f, d := checkingFixture(t, databases["sqlite"](t))
 	d.answer(func(ca.Visit) (ca.Sight, error) {

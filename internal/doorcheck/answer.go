@@ -80,10 +80,14 @@ func newAnswer(response *http.Response, body []byte, at time.Time) *HTTPAnswer {
 	return a
 }
 
-// request is what every probe asks for. The query may hold a secret: it is sent over connections alone that have
-// been authenticated.
+// request is what every probe asks for. The query may hold a secret: it is sent over connections alone that have been authenticated. A name that leads
+// to somebody else's server must not have the platform ask that for what it likes: with a certificate of ours, servers that do not call themselves by the name
+// are asked for "/".
 func (c *caller) request(ctx context.Context, p *Probe) *http.Request {
 	target := &url.URL{Scheme: "https", Host: c.hostHeader(), Path: c.url.Path, RawPath: c.url.RawPath}
+	if c.speaksForUs(p) && !c.named(p) {
+		target.Path, target.RawPath = "/", ""
+	}
 	if p.Verified {
 		target.RawQuery = c.url.RawQuery
 	}
@@ -98,6 +102,16 @@ func (c *caller) request(ctx context.Context, p *Probe) *http.Request {
 		request.ContentLength = int64(len(c.body))
 	}
 	return request.WithContext(ctx)
+}
+
+// speaksForUs reports whether the probe has shown a certificate under our CA.
+func (c *caller) speaksForUs(p *Probe) bool {
+	return p.Asked && c.identities[p.Certificate] != nil && p.Certificate != AsStranger && p.Certificate != AsImpostor
+}
+
+// named reports whether the served certificate is one for the endpoint's name, whoever signed it.
+func (c *caller) named(p *Probe) bool {
+	return len(p.served) > 0 && p.served[0].VerifyHostname(c.name.String()) == nil
 }
 
 // forge sets the headers in which proxies tell the server behind them whom they have verified. A server that can be reached without the proxy, or

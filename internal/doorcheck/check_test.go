@@ -319,3 +319,38 @@ func TestMendsKnowNoSmuggling(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingIsAskedOfOthersForUs: an endpoint's name may lead to somebody else's server, which lets the platform in. It is not asked for a path that whoever
+// owns the name has chosen, by anybody with a certificate of ours.
+func TestNothingIsAskedOfOthersForUs(t *testing.T) {
+	w := newWorld(t)
+	for _, test := range []struct {
+		name  string
+		shown party
+		asked bool
+	}{{"their own", w.server, true}, {"expired", w.lapsed, true}, {"for another name", w.otherName, false}} {
+		t.Run(test.name, func(t *testing.T) {
+			var mu sync.Mutex
+			asked := map[string]bool{}
+			port := judge.FreePort(t)
+			ours := x509.NewCertPool()
+			ours.AddCert(w.root.certificate)
+			goRow{handler: func(_ http.ResponseWriter, r *http.Request) {
+				if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+					mu.Lock()
+					defer mu.Unlock()
+					asked[r.URL.Path] = true
+				}
+			}, tls: func(c *tls.Config, _ *world) {
+				c.ClientAuth, c.ClientCAs, c.Certificates = tls.VerifyClientCertIfGiven, ours, []tls.Certificate{*test.shown.identity()}
+			}}.start(t, w, addr(port))
+			_, err := Check(t.Context(), w.config(), Target{URL: fmt.Sprintf("https://%s:%d/delete", host, port), Callback: []byte("{}")})
+			require.NoError(t, err)
+			mu.Lock()
+			defer mu.Unlock()
+			require.NotEmpty(t, asked)
+			require.Equal(t, test.asked, asked["/delete"])
+			require.Equal(t, !test.asked, asked["/"])
+		})
+	}
+}

@@ -10,7 +10,7 @@
 //   - Strangers count as refused only if all of them were, while the platform was admitted before and after. A door that refuses everyone, or that
 //     stopped answering half-way, proves nothing and is called unknown; so is whatever could not be told apart. What was not tried is said.
 //   - Nothing that could be a secret (the URL's query, a callback's body) is sent over a connection whose server has not shown a certificate
-//     that verifies. Redirects are not followed.
+//     that verifies; nor does a certificate of ours ask for more than "/" where the server has not shown one for the name. Redirects are not followed.
 //   - Everything is bounded: each probe and the whole check in time, each connection in bytes, the probes at one time in number.
 //   - Text that came from the endpoint is shortened and freed of control characters before it stands in a report.
 //

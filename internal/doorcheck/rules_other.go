@@ -26,7 +26,7 @@ var otherRules = []rule{
 		},
 	},
 	{
-		code: "application_refuses", title: "The door admits the platform, the application behind it refuses", severity: Fault, unless: []string{"asked_too_late", "certificate_lost"},
+		code: "application_refuses", title: "The door admits the platform, the application behind it refuses", severity: Fault, unless: []string{"asked_too_late", "certificate_lost", "name_mismatch"},
 		when: func(s *sight) *match {
 			if s.lead == nil || s.lead.Certificate != AsPlatform || s.lead.Answer == nil || s.callbackWorks() {
 				return nil
@@ -59,7 +59,7 @@ var otherRules = []rule{
 		advice: "Look at the log of the application, and of the proxy in front of it.",
 	},
 	{
-		code: "path_unknown", title: "There is nothing at the path of the URL", severity: Warning,
+		code: "path_unknown", title: "There is nothing at the path of the URL", severity: Warning, unless: []string{"name_mismatch"},
 		when: func(s *sight) *match {
 			if s.lead == nil || s.lead.Answer == nil || s.lead.Answer.Status != 404 && s.lead.Answer.Status != 410 || s.callbackWorks() {
 				return nil
