@@ -239,23 +239,6 @@ func TestBadRequests(t *testing.T) {
 	require.Equal(t, "host.local", p.Subproblems[0].Identifier.Value)
 }
 
-func TestFinalizeRefuses(t *testing.T) {
-	w := newWorld(t, options{})
-	r := w.raw()
-	made := r.post("/acme/new-order", `{"identifiers":[{"type":"dns","value":"www.example.com"}]}`)
-	require.Equal(t, http.StatusCreated, made.status)
-	path := strings.TrimPrefix(made.header.Get("Location"), w.server.URL)
-	finalize := func(der []byte) answer {
-		return r.post(path+"/finalize", `{"csr":"`+base64.RawURLEncoding.EncodeToString(der)+`"}`)
-	}
-	finalize([]byte("no CSR")).requireProblem(t, "badCSR")
-	finalize(w.csr(newKey(t), "other.example.com")).requireProblem(t, "badCSR")
-	finalize(w.csr(newKey(t), "www.example.com", "other.example.com")).requireProblem(t, "badCSR")
-	finalize(w.csr(r.key, "www.example.com")).requireProblem(t, "badPublicKey")
-	w.pass(21 * time.Hour)
-	finalize(w.csr(newKey(t), "www.example.com")).requireProblem(t, "orderNotReady")
-}
-
 func TestRevocationByAccount(t *testing.T) {
 	w := newWorld(t, options{})
 	c, colleague, stranger := w.register(w.bind("shop")), w.register(w.bind("shop")), w.register(nil)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -106,7 +107,12 @@ func (d *door) revoke(q *request) error {
 		return missing("certificate")
 	}
 	if q.account.ID == "" {
-		return d.CA.RevokeByKey(q.r.Context(), ca.Nobody(d.Frame.Address(q.r), web.RequestID(q.r.Context())), serial, q.key.Public())
+		err := d.CA.RevokeByKey(q.r.Context(), ca.Nobody(d.Frame.Address(q.r), web.RequestID(q.r.Context())), serial, q.key.Public())
+		var refusal *ca.Error
+		if errors.As(err, &refusal) && refusal.Kind == ca.KindBadKey { // good, but not the one that counts here
+			return web.Refuse(ca.KindForbidden, "%s", refusal.Detail)
+		}
+		return err
 	}
 	return d.CA.RevokePresented(q.r.Context(), d.principal(q), serial, sha256.Sum256(der), reason)
 }

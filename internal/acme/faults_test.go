@@ -207,7 +207,7 @@ func (c *persistent) changeKey() {
 func (r *raw) keyChange(next *ecdsa.PrivateKey) string {
 	r.Helper()
 	old, err := (&jose.JSONWebKey{Key: r.key.Public()}).MarshalJSON()
-	require.NoError(r.world.T, err)
+	require.NoError(r.world.TB, err)
 	inner := &raw{world: r.world, key: next}
 	return string(inner.sign("/acme/key-change", `{"account":"`+r.account+`","oldKey":`+string(old)+`}`, map[jose.HeaderKey]any{"nonce": nil}))
 }

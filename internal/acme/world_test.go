@@ -38,11 +38,12 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // world is one or more servers on one database, behind real TLS. The app "open" may have every name, "shop" what it has proven.
 type world struct {
-	*testing.T
+	testing.TB
 	ca      *ca.CA
 	store   *store.Store
 	url     string // of the database
 	issuers []*issuer.Issuer
+	keys    map[string]crypto.Signer // of the authorities, by their references
 	server  *httptest.Server
 	client  *http.Client
 
@@ -64,7 +65,7 @@ var databases = map[string]func(t testing.TB) string{
 	"postgres": judge.Postgres,
 }
 
-func newWorld(t *testing.T, o options) *world {
+func newWorld(t testing.TB, o options) *world {
 	t.Helper()
 	if o.hierarchy == "" {
 		o.hierarchy = ca.HierarchyDirect
@@ -74,17 +75,16 @@ func newWorld(t *testing.T, o options) *world {
 	}
 	url := o.database(t)
 	require.NoError(t, store.Migrate(t.Context(), url))
-	w := &world{T: t, url: url, now: start, proofs: make(map[string]bool)}
+	w := &world{TB: t, url: url, keys: make(map[string]crypto.Signer), now: start, proofs: make(map[string]bool)}
 	var err error
 	w.store, err = store.Open(t.Context(), store.Config{URL: url})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = w.store.Close() })
-	keys := make(map[string]crypto.Signer)
 	authorities, err := ca.Establish(t.Context(), w.store, admin, ca.Establishment{
 		Hierarchy: o.hierarchy,
 		NewKey: func(authority string, kind pki.KeyType) (crypto.Signer, string, error) {
 			key, err := kind.Generate()
-			keys["memory:"+authority] = key
+			w.keys["memory:"+authority] = key
 			return key, "memory:" + authority, err
 		},
 	}, start)
@@ -93,7 +93,7 @@ func newWorld(t *testing.T, o options) *world {
 	if o.profile != nil {
 		o.profile(&profiles[0])
 	}
-	w.issuers, err = ca.Load(authorities, profiles, "http://ca.example", func(ref string) (crypto.Signer, error) { return keys[ref], nil })
+	w.issuers, err = ca.Load(authorities, profiles, "http://ca.example", func(ref string) (crypto.Signer, error) { return w.keys[ref], nil })
 	require.NoError(t, err)
 	w.ca = w.authority(w.store)
 	for id, policy := range map[string]ca.DomainPolicy{"open": ca.PolicyOpen, "shop": ca.PolicyProve} {
@@ -108,7 +108,7 @@ func newWorld(t *testing.T, o options) *world {
 func (w *world) authority(s ca.Store) *ca.CA {
 	w.Helper()
 	authority, err := ca.New(ca.Config{Store: s, Issuers: w.issuers, Now: w.clock, Domains: ca.DomainRules{Prove: w.prove, Standing: w.standing, Identity: "ca.example"}})
-	require.NoError(w.T, err)
+	require.NoError(w.TB, err)
 	return authority
 }
 
@@ -116,7 +116,7 @@ func (w *world) authority(s ca.Store) *ca.CA {
 func (w *world) another(change func(*acme.Config)) *httptest.Server {
 	w.Helper()
 	records, err := store.Open(w.Context(), store.Config{URL: w.url})
-	require.NoError(w.T, err)
+	require.NoError(w.TB, err)
 	w.Cleanup(func() { _ = records.Close() })
 	return w.serve(func(c *acme.Config) {
 		c.Store, c.CA = records, w.authority(records)
@@ -132,7 +132,7 @@ var admin = ca.Principal{Name: "root", Role: ca.RoleAdmin}
 func (w *world) serve(change func(*acme.Config)) *httptest.Server {
 	w.Helper()
 	key, err := acme.NonceKey(w.Context(), w.store)
-	require.NoError(w.T, err)
+	require.NoError(w.TB, err)
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	cfg := acme.Config{
 		CA: w.ca, Store: w.store, NonceKey: key, OpenApp: "open", Log: log, Pauses: []time.Duration{10 * time.Millisecond, 10 * time.Millisecond},
@@ -193,7 +193,7 @@ func (w *world) show(keyAuthorization string) {
 	w.proofs[keyAuthorization] = true
 }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -203,23 +203,23 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 // register makes an account with the client of golang.org/x/crypto.
 func (w *world) register(binding *xacme.ExternalAccountBinding) *xacme.Client {
 	w.Helper()
-	c := &xacme.Client{Key: newKey(w.T), HTTPClient: w.client, DirectoryURL: w.server.URL + "/acme/directory"}
+	c := &xacme.Client{Key: newKey(w.TB), HTTPClient: w.client, DirectoryURL: w.server.URL + "/acme/directory"}
 	_, err := c.Register(w.Context(), &xacme.Account{Contact: []string{"mailto:ops@example.com"}, ExternalAccountBinding: binding}, xacme.AcceptTOS)
-	require.NoError(w.T, err)
+	require.NoError(w.TB, err)
 	return c
 }
 
 func (w *world) bind(app string) *xacme.ExternalAccountBinding {
 	w.Helper()
 	credential, err := w.ca.CreateEAB(w.Context(), admin, app, "test", 0)
-	require.NoError(w.T, err)
+	require.NoError(w.TB, err)
 	return &xacme.ExternalAccountBinding{KID: credential.ID, Key: credential.Hash[:]}
 }
 
 func (w *world) csr(key crypto.Signer, names ...string) []byte {
 	w.Helper()
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: names}, key)
-	require.NoError(w.T, err)
+	require.NoError(w.TB, err)
 	return der
 }
 
@@ -242,9 +242,9 @@ type answer struct {
 
 func (w *world) raw() *raw {
 	w.Helper()
-	r := &raw{world: w, key: newKey(w.T)}
+	r := &raw{world: w, key: newKey(w.TB)}
 	a := r.post("/acme/new-account", `{}`)
-	require.Equal(w.T, http.StatusCreated, a.status, string(a.body))
+	require.Equal(w.TB, http.StatusCreated, a.status, string(a.body))
 	r.account = a.header.Get("Location")
 	return r
 }
@@ -252,7 +252,7 @@ func (w *world) raw() *raw {
 func (r *raw) freshNonce() string {
 	r.Helper()
 	response, err := r.client.Head(r.server.URL + "/acme/new-nonce")
-	require.NoError(r.T, err)
+	require.NoError(r.TB, err)
 	_ = response.Body.Close()
 	return response.Header.Get("Replay-Nonce")
 }
@@ -270,19 +270,19 @@ func (r *raw) sign(path, payload string, headers map[jose.HeaderKey]any) []byte 
 		}
 	}
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: r.key}, &jose.SignerOptions{EmbedJWK: all["kid"] == nil, ExtraHeaders: all})
-	require.NoError(r.T, err)
+	require.NoError(r.TB, err)
 	signed, err := signer.Sign([]byte(payload))
-	require.NoError(r.T, err)
+	require.NoError(r.TB, err)
 	return []byte(signed.FullSerialize())
 }
 
 func (r *raw) send(path string, body []byte) answer {
 	r.Helper()
 	response, err := r.client.Post(r.server.URL+path, "application/jose+json", bytes.NewReader(body))
-	require.NoError(r.T, err)
+	require.NoError(r.TB, err)
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
-	require.NoError(r.T, err)
+	require.NoError(r.TB, err)
 	return answer{response.StatusCode, response.Header, text}
 }
 
@@ -308,15 +308,15 @@ func (a answer) requireProblem(t *testing.T, kind string) {
 func (r *raw) issue(name, more string) (answer, *x509.Certificate) {
 	r.Helper()
 	made := r.post("/acme/new-order", orderOf([]string{name}, more))
-	require.Equal(r.T, http.StatusCreated, made.status, string(made.body))
+	require.Equal(r.TB, http.StatusCreated, made.status, string(made.body))
 	path := r.path(made)
-	done := r.post(path+"/finalize", `{"csr":"`+base64.RawURLEncoding.EncodeToString(r.csr(newKey(r.T), name))+`"}`)
-	require.Equal(r.T, http.StatusOK, done.status, string(done.body))
+	done := r.post(path+"/finalize", `{"csr":"`+base64.RawURLEncoding.EncodeToString(r.csr(newKey(r.TB), name))+`"}`)
+	require.Equal(r.TB, http.StatusOK, done.status, string(done.body))
 	var order struct{ Certificate string }
-	require.NoError(r.T, json.Unmarshal(done.body, &order))
+	require.NoError(r.TB, json.Unmarshal(done.body, &order))
 	chain := r.post(strings.TrimPrefix(order.Certificate, r.server.URL), "")
 	certificates, err := pki.ParseCertificates(chain.body)
-	require.NoError(r.T, err)
+	require.NoError(r.TB, err)
 	return done, certificates[0]
 }
 
@@ -329,9 +329,9 @@ func (r *raw) path(a answer) string {
 func (r *raw) deactivate(order answer) {
 	r.Helper()
 	var o struct{ Authorizations []string }
-	require.NoError(r.T, json.Unmarshal(order.body, &o))
+	require.NoError(r.TB, json.Unmarshal(order.body, &o))
 	for _, url := range o.Authorizations {
-		require.Equal(r.T, http.StatusOK, r.post(strings.TrimPrefix(url, r.server.URL), `{"status":"deactivated"}`).status)
+		require.Equal(r.TB, http.StatusOK, r.post(strings.TrimPrefix(url, r.server.URL), `{"status":"deactivated"}`).status)
 	}
 }
 
@@ -339,14 +339,14 @@ func (r *raw) deactivate(order answer) {
 func (r *raw) bound(app string) string {
 	r.Helper()
 	credential, err := r.ca.CreateEAB(r.Context(), admin, app, "test", 0)
-	require.NoError(r.T, err)
+	require.NoError(r.TB, err)
 	jwk, err := (&jose.JSONWebKey{Key: r.key.Public()}).MarshalJSON()
-	require.NoError(r.T, err)
+	require.NoError(r.TB, err)
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: credential.Hash[:]},
 		&jose.SignerOptions{ExtraHeaders: map[jose.HeaderKey]any{"kid": credential.ID, "url": r.server.URL + "/acme/new-account"}})
-	require.NoError(r.T, err)
+	require.NoError(r.TB, err)
 	binding, err := signer.Sign(jwk)
-	require.NoError(r.T, err)
+	require.NoError(r.TB, err)
 	return `{"externalAccountBinding":` + binding.FullSerialize() + `}`
 }
 
@@ -354,12 +354,12 @@ func (r *raw) bound(app string) string {
 func (r *raw) challengeOf(order answer, kind string) (path, token string) {
 	r.Helper()
 	var o struct{ Authorizations []string }
-	require.NoError(r.T, json.Unmarshal(order.body, &o))
+	require.NoError(r.TB, json.Unmarshal(order.body, &o))
 	z := r.post(strings.TrimPrefix(o.Authorizations[0], r.home()), "")
 	var authorization struct {
 		Challenges []struct{ Type, URL, Token string }
 	}
-	require.NoError(r.T, json.Unmarshal(z.body, &authorization))
+	require.NoError(r.TB, json.Unmarshal(z.body, &authorization))
 	for _, c := range authorization.Challenges {
 		if c.Type == kind {
 			return strings.TrimPrefix(c.URL, r.home()), c.Token
@@ -372,16 +372,16 @@ func (r *raw) challengeOf(order answer, kind string) (path, token string) {
 func (r *raw) keyAuthorization(token string) string {
 	r.Helper()
 	thumbprint, err := (&jose.JSONWebKey{Key: r.key.Public()}).Thumbprint(crypto.SHA256)
-	require.NoError(r.T, err)
+	require.NoError(r.TB, err)
 	return token + "." + base64.RawURLEncoding.EncodeToString(thumbprint)
 }
 
 // settled waits until a challenge has come right or failed, and returns its status.
 func (r *raw) settled(path string) (status string) {
 	r.Helper()
-	require.Eventually(r.T, func() bool {
+	require.Eventually(r.TB, func() bool {
 		var c struct{ Status string }
-		require.NoError(r.T, json.Unmarshal(r.post(path, "").body, &c))
+		require.NoError(r.TB, json.Unmarshal(r.post(path, "").body, &c))
 		status = c.Status
 		return status == "valid" || status == "invalid"
 	}, 10*time.Second, 5*time.Millisecond)
