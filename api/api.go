@@ -12,6 +12,7 @@ import (
 
 	"github.com/imca-project/imca/internal/acmelines"
 	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/handover"
 	"github.com/imca-project/imca/internal/pki"
 	"github.com/imca-project/imca/internal/web"
 )
@@ -33,17 +34,16 @@ type Config struct {
 }
 
 type door struct {
-	ca        *ca.CA
-	frame     *web.Frame
-	authority map[string]authority // by name
-	platform  platform
-	acme      acmelines.Server
-	openApp   string
+	ca      *ca.CA
+	frame   *web.Frame
+	desk    *handover.Desk
+	acme    acmelines.Server
+	openApp string
 }
 
 // New returns the door.
 func New(cfg Config) http.Handler {
-	d := &door{ca: cfg.CA, frame: cfg.Frame, authority: authorities(cfg.CA), platform: findPlatform(cfg.CA, cfg.ClientName), acme: cfg.ACME, openApp: cfg.ACMEOpenApp}
+	d := &door{ca: cfg.CA, frame: cfg.Frame, desk: handover.New(cfg.CA, cfg.ClientName), acme: cfg.ACME, openApp: cfg.ACMEOpenApp}
 	r := cfg.Frame.Router()
 	for _, route := range d.routes() {
 		r.Method(route.method, route.path, route.handler)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/handover"
 	"github.com/imca-project/imca/internal/pki"
 	"github.com/imca-project/imca/internal/web"
 )
@@ -122,7 +123,7 @@ func (d *door) readCertificate(c *call) error {
 		return err
 	}
 	now := d.frame.Now()
-	by, err := d.authorityOf(cert)
+	by, err := d.desk.Authority(cert)
 	if err != nil {
 		return err
 	}
@@ -140,12 +141,12 @@ func (d *door) readCertificate(c *call) error {
 	if der == nil {
 		return web.Refuse(ca.KindConflict, "The certificate %s has no signature (status %s), so there is nothing to hand out: ask for it as JSON, or issue another.", serial, cert.Status(now))
 	}
-	name := fileName(cert)
+	name := handover.FileName(cert)
 	switch form {
 	case PEM:
 		return c.file(http.StatusOK, PEM, name+".crt", pki.EncodeCertificate(der))
 	case Chain:
-		return c.file(http.StatusOK, Chain, name+".crt", append(pki.EncodeCertificate(der), by.chain...))
+		return c.file(http.StatusOK, Chain, name+".crt", append(pki.EncodeCertificate(der), by.Chain...))
 	default:
 		return c.file(http.StatusOK, DER, name+".der", der)
 	}
@@ -176,8 +177,8 @@ func summary(cert *ca.Certificate, now time.Time) CertificateSummary {
 func (s CertificateSummary) path() string { return "/v1/certificates/" + s.Serial }
 
 // full is a certificate with its PEM.
-func full(cert *ca.Certificate, by authority, now time.Time) (Certificate, error) {
-	answer := Certificate{CertificateSummary: summary(cert, now), Chain: string(by.chain), CACertificate: string(by.root)}
+func full(cert *ca.Certificate, by handover.Authority, now time.Time) (Certificate, error) {
+	answer := Certificate{CertificateSummary: summary(cert, now), Chain: string(by.Chain), CACertificate: string(by.Root)}
 	der, err := cert.DER()
 	if err != nil {
 		return Certificate{}, err

@@ -53,7 +53,7 @@ func parseReason(text string) (pki.Reason, error) {
 }
 
 func (d *door) answerFull(c *call, cert *ca.Certificate) error {
-	by, err := d.authorityOf(cert)
+	by, err := d.desk.Authority(cert)
 	if err != nil {
 		return err
 	}

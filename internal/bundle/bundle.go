@@ -121,10 +121,9 @@ func Files(in Input, servers ...string) ([]File, error) {
 	return append(files, File{readme, 0o644, text}), nil
 }
 
-// Zip writes the files of the bundle, with the configurations for every server, as a zip archive dated now. Nothing is written if
-// there is an error in the input.
-func Zip(w io.Writer, in Input, now time.Time) error {
-	files, err := Files(in)
+// Zip writes the files of the bundle (see Files) as a zip archive dated now. Nothing is written if there is an error in the input.
+func Zip(w io.Writer, in Input, now time.Time, servers ...string) error {
+	files, err := Files(in, servers...)
 	if err != nil {
 		return err
 	}
