@@ -242,6 +242,9 @@ func (p *bulkCountPage) count(v *visit, s ca.RevocationSearch, reason pki.Reason
 
 // startBulk begins the revocation of what was counted, and leads to its progress.
 func startBulk(v *visit) error {
+	if !v.may(ca.ActRevokeSearch) {
+		return v.notYours(ca.ActRevokeSearch)
+	}
 	if err := v.r.ParseForm(); err != nil {
 		return err
 	}

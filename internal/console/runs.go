@@ -29,6 +29,7 @@ type runs struct {
 type run struct {
 	ID              string
 	By              string
+	app             string // of the developer who began it; empty: an operator did
 	Reason          pki.Reason
 	Began, Ended    time.Time // Ended is zero while it goes on
 	Matched, Before int
@@ -46,7 +47,7 @@ const (
 // start begins one. The CA judges each of its steps anew, by the search, the reason and the confirmation of its dry run.
 func (r *runs) start(p ca.Principal, s ca.RevocationSearch, reason pki.Reason, confirm string, expected int) (string, error) {
 	now := r.now()
-	one := &run{ID: rand.Text(), By: p.Name, Reason: reason, Began: now, Expected: expected}
+	one := &run{ID: rand.Text(), By: p.Name, app: p.App, Reason: reason, Began: now, Expected: expected}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id, old := range r.all {
@@ -118,7 +119,7 @@ func watchRun(v *visit) error {
 		return v.notYours(ca.ActRevokeSearch)
 	}
 	one, found := v.runs.find(v.param("run"))
-	if !found {
+	if !found || v.principal.Role == ca.RoleDeveloper && one.app != v.principal.App {
 		return &ca.Error{Kind: ca.KindNotFound, Detail: "This server knows no such run: it has started anew since, or another server carries it out. What is revoked stays revoked, and the events tell of it; to make sure of the rest, search again and begin anew: what is done counts as done."}
 	}
 	p := runPage{one}
