@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -163,6 +164,7 @@ type site struct {
 	url      string
 	token    string
 	admin    string
+	flags    []string // with which imca's commands are the administrator's
 	client   *http.Client
 	csrs     []string
 	issued   atomic.Int64
@@ -192,10 +194,10 @@ domains: {certificates_per_week: 0, certificates_per_name_week: 0%s}
 	})
 	ca := filepath.Join(folder, "ca.crt")
 	imca("ca", "fetch", "TencentQQAuthCA", "--url", "http://"+plain, "--out", ca)
-	at := []string{"--url", s.url, "--ca", ca, "--token-file", admin}
-	imca(append([]string{"app", "create", "bench", "--policy", "open"}, at...)...)
+	s.flags = []string{"--url", s.url, "--ca", ca, "--token-file", admin}
+	imca(append([]string{"app", "create", "bench", "--policy", "open"}, s.flags...)...)
 	token := filepath.Join(folder, "bench.token")
-	imca(append([]string{"token", "create", "--app", "bench", "--name", "bench", "--out", token}, at...)...)
+	imca(append([]string{"token", "create", "--app", "bench", "--name", "bench", "--out", token}, s.flags...)...)
 	for file, into := range map[string]*string{token: &s.token, admin: &s.admin} {
 		text, err := os.ReadFile(file)
 		require.NoError(b, err)
@@ -225,21 +227,8 @@ func (s *site) issue(b *testing.B, clients int, csr bool) {
 		if err != nil {
 			return err
 		}
-		request, err := http.NewRequest(http.MethodPost, s.url+"/v1/certificates", strings.NewReader(string(text)))
-		if err != nil {
-			return err
-		}
-		request.Header.Set("Authorization", "Bearer "+s.token)
-		request.Header.Set("Content-Type", "application/json")
-		response, err := s.client.Do(request)
-		if err != nil {
-			return err
-		}
-		answer, err := io.ReadAll(response.Body)
-		if err == nil && response.StatusCode != http.StatusCreated {
-			err = fmt.Errorf("%s: %s", response.Status, answer)
-		}
-		return errors.Join(err, response.Body.Close())
+		_, err = s.call(http.MethodPost, "/v1/certificates", "application/json", text)
+		return err
 	})
 }
 
@@ -260,6 +249,25 @@ func (s *site) measure(b *testing.B, clients int, do func(client int) error) {
 	b.ReportMetric(float64(r.quantile(0.50))/float64(signature), "p50/S")
 	b.ReportMetric(float64(memory(b, s.server.PID())>>20), "MB")
 	b.ReportMetric(float64(signature)/1000, "S-µs")
+}
+
+// call sends a request as the app's developer, and returns the answer to what was done.
+func (s *site) call(method, path, contentType string, body []byte) ([]byte, error) {
+	request, err := http.NewRequest(method, s.url+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+s.token)
+	request.Header.Set("Content-Type", contentType)
+	response, err := s.client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode/100 != 2 {
+		err = fmt.Errorf("%s: %s", response.Status, answer)
+	}
+	return answer, errors.Join(err, response.Body.Close())
 }
 
 // databaseCPU is the processor time that the database's processes have taken.

@@ -63,7 +63,7 @@ func execute(b *testing.B, database string, statements ...string) {
 // seed puts revoked certificates into a database; the serial number of each is made of its place (seeded).
 func seed(b *testing.B, database string, n int) {
 	execute(b, database,
-		fmt.Sprintf(`CREATE TABLE seed AS SELECT decode('40' || md5(i::text), 'hex') AS serial, now() AS at, now() + interval '90 days' AS until FROM generate_series(1, %d) i`, n),
+		fmt.Sprintf(`CREATE TABLE seed AS SELECT decode('40' || md5(i::text), 'hex') AS serial, now() AS at, now() + interval '90 days' AS until FROM generate_series(1, %d) i ORDER BY serial`, n),
 		`INSERT INTO certificates (serial, authority, profile, usage, app, requested_by, names, key_type, spki_hash, not_before, not_after, created_at, tbs)
 			SELECT serial, 'TencentQQAuthCA', 'server', 'serverAuth', 'demo', 'bench', 'www.example.com', 'ecdsa-p256', serial, at, until, at, serial FROM seed`,
 		`INSERT INTO revocations (serial, authority, app, revoked_at, reason, revoked_by, not_after)

@@ -183,8 +183,8 @@ func revokeFound(ctx context.Context, p *program, c *api.Client, o revokeOptions
 	return s.report(0)
 }
 
-// serialsPart is how many serials one request has: as many as one step of it revokes.
-const serialsPart = 500
+// serialsPart is how many serials one request has: as many as one step of a search revokes.
+const serialsPart = 100
 
 func inParts(search api.RevocationRequest, serials []string) (parts []api.RevocationRequest) {
 	for len(serials) > 0 {

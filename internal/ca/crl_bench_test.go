@@ -34,7 +34,7 @@ func seedRevoked(t testing.TB, url string, n int) {
 	}
 	hash := `serial`
 	behindTheStore(t, url,
-		`CREATE TABLE seed AS `+rows,
+		`CREATE TABLE seed AS `+rows+` ORDER BY serial`, // as the indexes have them, which is many times as fast
 		`INSERT INTO certificates (serial, authority, profile, usage, app, requested_by, names, key_type, spki_hash, not_before, not_after, created_at, tbs)
 			SELECT serial, '`+rootName+`', 'server', 'serverAuth', 'demo', 'bench', 'www.example.com', 'ecdsa-p256', `+hash+`, `+stamp+`, `+later+`, `+stamp+`, serial FROM seed`,
 		`INSERT INTO revocations (serial, authority, app, revoked_at, reason, revoked_by, not_after)

@@ -26,8 +26,9 @@ const (
 	// crlBackdate makes a list begin a little before it is made: servers take one from the future for a reason to refuse everyone.
 	crlBackdate = 5 * time.Minute
 
-	// crlBatch bounds the changes in one list, and with them the time that a publication takes. The rest follows at once.
-	crlBatch = 50_000
+	// crlBatch bounds the changes in one list, and with them the time that a publication takes, for which others wait on SQLite. The rest follows
+	// at once.
+	crlBatch = 10_000
 
 	// crlPart is the size up to which a part of the entries grows, in bytes: what is written to the database to add one.
 	crlPart = 64 << 10

@@ -20,8 +20,8 @@ const MaxSerials = 500
 
 // Bounds of one step.
 const (
-	// revokeBatch bounds the certificates that one transaction revokes: others wait for it on SQLite, for some ten milliseconds.
-	revokeBatch = MaxSerials
+	// revokeBatch bounds the certificates that one transaction revokes: others wait for it on SQLite, for ten milliseconds.
+	revokeBatch = 100
 
 	// countBatch bounds those that one step of a dry run looks at.
 	countBatch = 10 * MaxPage

@@ -225,11 +225,5 @@ func columnsOf(t table, rows [][]any) []any {
 }
 
 func (l *sqlite) insert(ctx context.Context, tx statements, t table, rows [][]any) error {
-	statement := t.insert()
-	for _, r := range rows {
-		if _, err := tx.exec(ctx, statement, r...); err != nil {
-			return err
-		}
-	}
-	return nil
+	return execEach(ctx, tx, t.insert(), rows)
 }

@@ -165,8 +165,22 @@ func (l *sqlite) transact(ctx context.Context, do func(tx statements) error) err
 }
 
 func (l *sqlite) forget(ctx context.Context, tx statements, authority string, changes []ca.Unpublished) error {
-	for _, c := range changes {
-		if _, err := tx.exec(ctx, `DELETE FROM unpublished WHERE authority = $1 AND id = $2 AND serial = $3`, authority, []byte(c.ID), c.Serial[:]); err != nil {
+	rows := make([][]any, len(changes))
+	for i, c := range changes {
+		rows[i] = []any{authority, []byte(c.ID), c.Serial[:]}
+	}
+	return execEach(ctx, tx, `DELETE FROM unpublished WHERE authority = $1 AND id = $2 AND serial = $3`, rows)
+}
+
+// execEach runs a statement for each of the rows. To prepare it takes longer than to run it.
+func execEach(ctx context.Context, tx statements, text string, rows [][]any) error {
+	stmt, err := tx.(liteTx).PrepareContext(ctx, text)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = stmt.Close() }()
+	for _, r := range rows {
+		if _, err := stmt.ExecContext(ctx, r...); err != nil {
 			return err
 		}
 	}
