@@ -19,6 +19,8 @@ func (approvalsPage) template() string { return "approvals" }
 // approvalPage is one claim to decide about.
 type approvalPage struct {
 	ca.Domain
+	To                    string // the app that it shall go to
+	Transfer              bool   // whoever looks may have it go to another app
 	Rivals                []string
 	Reason                string
 	CoverWildcard         bool
@@ -77,6 +79,7 @@ func (v *visit) approvalPage(d ca.Domain) (p approvalPage, err error) {
 	p.Approve = v.may(ca.ActApproveDomain) && d.State != ca.DomainConflict && d.State != ca.DomainValid
 	p.Give = v.may(ca.ActResolveDomain) && d.State == ca.DomainConflict
 	p.Reject = v.may(ca.ActRejectDomain) && d.State != ca.DomainRejected
+	p.Transfer = v.may(ca.ActTransferDomain) && d.Holds
 	p.Rivals, err = v.rivals(d)
 	return p, err
 }
@@ -108,6 +111,14 @@ func reject(v *visit) error {
 	})
 }
 
+// transfer gives a name to another app.
+func transfer(v *visit) error {
+	to := strings.TrimSpace(v.r.PostFormValue("to"))
+	return v.decide(done(approvalsPath, "transferred"), func(d ca.Domain, said ca.Decision) (ca.Domain, error) {
+		return v.ca.TransferDomain(v.context(), v.principal, said.Name, to)
+	})
+}
+
 // decide takes the form of a claim, and leads on when the decision was taken.
 func (v *visit) decide(on string, decide func(ca.Domain, ca.Decision) (ca.Domain, error)) error {
 	d, err := v.claim()
@@ -118,6 +129,7 @@ func (v *visit) decide(on string, decide func(ca.Domain, ca.Decision) (ca.Domain
 	if err != nil {
 		return err
 	}
+	p.To = strings.TrimSpace(v.r.PostFormValue("to"))
 	p.Reason, p.CoverWildcard = strings.TrimSpace(v.r.PostFormValue("reason")), v.r.PostFormValue("wildcard") != ""
 	_, err = decide(d, ca.Decision{Name: d.Name.String(), App: d.App, Reason: p.Reason, Wildcard: p.CoverWildcard})
 	if err == nil {

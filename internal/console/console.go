@@ -118,6 +118,7 @@ func routes() []route {
 		{get, "/console/approvals/{app}/{name}", approval},
 		{post, "/console/approvals/{app}/{name}/approve", approve},
 		{post, "/console/approvals/{app}/{name}/reject", reject},
+		{post, "/console/approvals/{app}/{name}/transfer", transfer},
 		{get, "/console/checks", checks},
 		{get, "/console/checks/{check}", check},
 		{get, "/console/apps", apps},

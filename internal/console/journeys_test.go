@@ -183,6 +183,15 @@ func TestApprovals(t *testing.T) {
 		require.True(t, d.Wildcard)
 		require.Equal(t, "known customer", d.Decision)
 
+		require.Contains(t, p.page("/console/approvals/shop/a.example.com").body, "Transfer the name")
+		a = p.post("/console/approvals/shop/a.example.com/transfer", url.Values{"to": {"nowhere"}})
+		require.Equal(t, http.StatusUnprocessableEntity, a.StatusCode)
+		a = p.post("/console/approvals/shop/a.example.com/transfer", url.Values{"to": {"other"}})
+		require.Equal(t, "/console/approvals?done=transferred", a.Header.Get("Location"), a.body)
+		d, err = w.ca.Domain(t.Context(), root, "a.example.com", "")
+		require.NoError(t, err)
+		require.Equal(t, "other", d.App)
+
 		a = p.post("/console/approvals/shop/b.example.com/reject", url.Values{})
 		require.Equal(t, http.StatusUnprocessableEntity, a.StatusCode)
 		require.Contains(t, a.body, `id="reason-fault"`)
@@ -197,6 +206,31 @@ func TestApprovals(t *testing.T) {
 		auditor := w.as(ca.RoleAuditor)
 		require.NotContains(t, auditor.page("/console/approvals/shop/192.0.2.9").body, "<button formaction")
 		require.Equal(t, http.StatusForbidden, auditor.post("/console/approvals/shop/192.0.2.9/approve", url.Values{}).StatusCode)
+	})
+}
+
+func TestContestedNames(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		for _, id := range []string{"first", "second"} {
+			_, _, err := w.ca.CreateApp(t.Context(), root, ca.NewApp{ID: id, Policy: ca.PolicyProve})
+			require.NoError(t, err)
+			dev := ca.Principal{Name: id, Role: ca.RoleDeveloper, App: id}
+			_, _, err = w.ca.AddDomain(t.Context(), dev, ca.NewDomain{Domain: "www.example.com"})
+			require.NoError(t, err)
+			_, err = w.ca.VerifyDomain(t.Context(), dev, "www.example.com", id, ca.MethodHTTP)
+			require.NoError(t, err)
+		}
+		p := w.as(ca.RoleOperator)
+		require.Contains(t, p.page("/console/approvals").body, `href="/console/approvals/second/www.example.com"`)
+		body := p.page("/console/approvals/second/www.example.com").body
+		require.Contains(t, body, "The name belongs to second")
+		require.Contains(t, body, `href="/console/apps/first"`)
+		a := p.post("/console/approvals/second/www.example.com/approve", url.Values{})
+		require.Equal(t, "/console/approvals?done=approved", a.Header.Get("Location"), a.body)
+		d, err := w.ca.Domain(t.Context(), root, "www.example.com", "")
+		require.NoError(t, err)
+		require.Equal(t, "second", d.App)
+		require.Contains(t, p.page("/console/approvals").body, "No name is contested.")
 	})
 }
 
