@@ -77,6 +77,7 @@ const (
 	ActImportCRL       Action = "crl.import"
 	ActReadEvents      Action = "event.read"
 	ActReadApp         Action = "app.read"
+	ActReadHistory     Action = "app.history"
 	ActListApps        Action = "app.list"
 	ActCreateApp       Action = "app.create"
 	ActChangeApp       Action = "app.change"
@@ -142,10 +143,10 @@ var permissions = map[Role][]Action{
 		ActAddDomain, ActReadDomain, ActVerifyDomain, ActRemoveDomain, ActResolveDomain, ActRevokeOthers,
 		ActRevokeSearch, ActRegister, ActChangeAccount, ActCheck, ActReadCheck, ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint,
 		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook, ActReadRoot,
-		ActSignIn, ActLinkSession, ActSignOut},
+		ActReadHistory, ActSignIn, ActLinkSession, ActSignOut},
 	RoleAuditor: {ActReadCertificate, ActReadProfiles, ActReadAuthorities, ActReadEvents, ActReadApp, ActListApps, ActReadTokens,
 		ActExamine, ActReadFigures, ActReadDomain, ActRotateToken, ActReadCheck, ActReadEndpoint, ActReadWebhook, ActReadRoot,
-		ActSignIn, ActLinkSession, ActSignOut},
+		ActReadHistory, ActSignIn, ActLinkSession, ActSignOut},
 	RoleOperator: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken, ActRevokeToken, ActRotateToken, ActExamine, ActReadFigures,
 		ActAddDomain, ActReadDomain,
@@ -153,7 +154,7 @@ var permissions = map[Role][]Action{
 		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActCheck, ActReadCheck,
 		ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint,
 		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook, ActAddRoot, ActReadRoot, ActRemoveRoot,
-		ActSignIn, ActLinkSession, ActSignOut, ActEndSessions},
+		ActReadHistory, ActSignIn, ActLinkSession, ActSignOut, ActEndSessions},
 	RoleAdmin: {ActIssueServer, ActIssueClient, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadAuthorities,
 		ActCreateAuthority, ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken,
 		ActRevokeToken, ActRotateToken, ActExamine, ActReadFigures, ActAddDomain, ActReadDomain,
@@ -161,7 +162,7 @@ var permissions = map[Role][]Action{
 		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActMoveKey, ActCheck, ActReadCheck,
 		ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint,
 		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook, ActAddRoot, ActReadRoot, ActRemoveRoot,
-		ActSignIn, ActLinkSession, ActSignOut, ActEndSessions},
+		ActReadHistory, ActSignIn, ActLinkSession, ActSignOut, ActEndSessions},
 	roleKeyHolder: {ActRevokeByKey},
 	roleProgram:   {ActPublishCRL, ActIssueResponder, ActIssueCanary, ActRevoke, ActScheduleCheck},
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/imca-project/imca/internal/issuer"
 	"github.com/imca-project/imca/internal/pki"
 )
@@ -84,6 +86,25 @@ func (c *CA) ListEvents(ctx context.Context, p Principal, q EventQuery) ([]Event
 		return nil, err
 	}
 	return c.store.ListEvents(ctx, q)
+}
+
+// History is what was done for an app and to its things, newest first, from beyond an event; of others than its developers it tells who they are, and
+// not from where or by which token.
+func (c *CA) History(ctx context.Context, p Principal, app string, beyond uuid.UUID, limit int) ([]Event, error) {
+	if _, err := c.authorize(ctx, c.clock(), p, ActReadHistory, target{app: app, object: app}); err != nil {
+		return nil, err
+	}
+	limit, err := pageSize(limit)
+	if err != nil {
+		return nil, err
+	}
+	events, err := c.store.ListEvents(ctx, EventQuery{App: app, Beyond: beyond, Limit: limit})
+	for i := range events {
+		if e := &events[i]; e.Role != RoleDeveloper {
+			e.Address, e.RequestID, e.Token = "", "", ""
+		}
+	}
+	return events, err
 }
 
 // IssuedProfile is a profile, and the authority that issues it.

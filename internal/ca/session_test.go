@@ -4,9 +4,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/pki"
 )
 
 // signedIn is a developer of demo with a token of their own, signed in.
@@ -169,4 +171,25 @@ func TestWhoMaySignIn(t *testing.T) {
 			require.Error(t, err)
 		})
 	}
+}
+
+// TestHistoryIsTheAppsOwn: developers see what was done for their app, and not from where others did it.
+func TestHistoryIsTheAppsOwn(t *testing.T) {
+	f := newFixture(t)
+	mine := f.issue("www.example.com")
+	far := operator
+	far.Address, far.RequestID = "198.51.100.1", "r"
+	_, err := f.Revoke(t.Context(), far, mine.Certificate.Serial, pki.Superseded)
+	require.NoError(t, err)
+	events, err := f.History(t.Context(), developer, "demo", uuid.UUID{}, 0)
+	require.NoError(t, err)
+	seen := make(map[ca.Action]bool)
+	for _, e := range events {
+		seen[e.Action] = true
+		require.Equal(t, "demo", e.App)
+		require.False(t, e.Role != ca.RoleDeveloper && (e.Address != "" || e.Token != "" || e.RequestID != ""), e)
+	}
+	require.True(t, seen[ca.ActRevoke] && seen[ca.ActIssueServer])
+	_, err = f.History(t.Context(), stranger, "demo", uuid.UUID{}, 0)
+	refusal(t, err, ca.KindNotFound)
 }

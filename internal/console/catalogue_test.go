@@ -52,6 +52,12 @@ func sets() map[string][]string {
 		"check-state":  texts(ca.CheckStates()),
 		"cause":        texts([]ca.CheckCause{ca.CauseAsked, ca.CauseScheduled, ca.CauseIssued, ca.CauseExpiring}),
 		"alert":        texts(ca.Alerts()),
+		"next-step":    texts(ca.DomainStates()),
+		"method":       texts(ca.ProofMethods()),
+		"caller":       {"platform", "none", "stranger", "impostor", "developer", "expired", "revoked"}, // as internal/doorcheck has them, like the next three
+		"came":         {"admitted", "refused", "unclear"},
+		"severity":     {"fault", "warning", "note"},
+		"summary-what": {"healthy", "locked_out", "open", "wrong_way", "undecided", "faulty"},
 	}
 }
 

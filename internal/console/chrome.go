@@ -50,6 +50,11 @@ func (v *visit) menu() []navEntry {
 		}
 	}
 	if v.principal.Role == ca.RoleDeveloper {
+		app := v.principal.App
+		add(ca.ActReadApp, portalPath(app), "nav.portal")
+		add(ca.ActIssueServer, portalPath(app, "new"), "nav.new")
+		add(ca.ActReadCheck, portalPath(app, "check"), "nav.check")
+		add(ca.ActReadHistory, portalPath(app, "history"), "nav.history")
 		return entries
 	}
 	add(ca.ActReadFigures, "/console", "nav.overview")
@@ -66,7 +71,7 @@ func (v *visit) menu() []navEntry {
 
 // within tells whether a page is, or lies below, an entry of the menu.
 func within(path, entry string) bool {
-	if entry == "/console" {
+	if entry == "/console" || strings.HasPrefix(entry, "/apps/") {
 		return path == entry
 	}
 	return path == entry || strings.HasPrefix(path, entry+"/")

@@ -27,7 +27,7 @@ type Config struct {
 	CA    *ca.CA
 	Frame *web.Frame
 
-	// ClientName is the subject of the platform's client certificate, which developers' servers are to let in.
+	// ClientName is the subject of the platform's client certificate, which developers' servers are to let in. Default: callback.platform.internal.
 	ClientName pki.Name
 
 	// Metrics are what this process has counted and timed; nil: nothing.
@@ -69,6 +69,9 @@ func New(cfg Config) http.Handler {
 		ca: cfg.CA, frame: cfg.Frame, clientName: cfg.ClientName, assets: loadAssets(), languages: loadLanguages(), metrics: cfg.Metrics, settings: cfg.Settings,
 		runs: &runs{ca: cfg.CA, background: cfg.Background, now: cfg.Frame.Now, log: cmp.Or(cfg.Log, slog.Default()), all: make(map[string]*run)},
 	}
+	if s.clientName.IsZero() {
+		s.clientName = pki.RecordedName("callback.platform.internal")
+	}
 	if s.runs.background == nil {
 		s.runs.background = func(do func(context.Context)) { go do(context.Background()) }
 	}
@@ -99,6 +102,19 @@ func routes() []route {
 	const get, post = http.MethodGet, http.MethodPost
 	return []route{
 		{get, "/", home},
+
+		{get, "/apps/{app}", portal},
+		{get, "/apps/{app}/new", askNew},
+		{post, "/apps/{app}/new", issueNew},
+		{get, "/apps/{app}/certificates/{serial}", own},
+		{get, "/apps/{app}/certificates/{serial}/bundle", downloadBundle},
+		{post, "/apps/{app}/certificates/{serial}/revoke", revokeOwn},
+		{get, "/apps/{app}/domains/{name}", proof},
+		{post, "/apps/{app}/domains/{name}", prove},
+		{get, "/apps/{app}/check", askCheck},
+		{post, "/apps/{app}/check", runCheck},
+		{get, "/apps/{app}/checks/{check}", lookAtCheck},
+		{get, "/apps/{app}/history", history},
 
 		{get, "/console", overview},
 		{get, "/console/certificates", certificates},

@@ -69,7 +69,7 @@ func tone(state any) string {
 	switch fmt.Sprint(state) {
 	case "valid", "done", "healthy":
 		return "good"
-	case "pending", "awaiting-approval", "conflict", "superseded", "undecided", "running":
+	case "pending", "awaiting-approval", "conflict", "superseded", "undecided", "running", "warning":
 		return "warn"
 	case "revoked", "suspended", "rejected", "refused", "fault", "failed", "locked_out", "open", "wrong_way", "faulty":
 		return "bad"

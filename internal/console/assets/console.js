@@ -3,8 +3,10 @@ import { localTimes } from "./time.js";
 import { copyButtons } from "./copy.js";
 import { instantSearch } from "./search.js";
 import { follow } from "./follow.js";
+import { newCertificate } from "./new.js";
 
 localTimes(document);
 copyButtons(document);
 instantSearch(document);
 follow(document);
+newCertificate(document);

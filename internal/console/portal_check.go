@@ -1,0 +1,155 @@
+package console
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/imca-project/imca/internal/ca"
+)
+
+// askCheckPage asks which server to look at.
+type askCheckPage struct {
+	App    ca.App
+	URL    string
+	Checks []ca.Check
+	Faults faults
+}
+
+func (askCheckPage) template() string { return "portal-check" }
+
+func (v *visit) askCheckPage() (askCheckPage, error) {
+	a, err := v.ownApp()
+	if err != nil {
+		return askCheckPage{}, err
+	}
+	p := askCheckPage{App: a, URL: strings.TrimSpace(v.r.FormValue("url"))}
+	p.Checks, err = v.ca.ListChecks(v.context(), v.principal, ca.CheckQuery{App: a.ID, Limit: ca.DefaultPage})
+	return p, err
+}
+
+func askCheck(v *visit) error {
+	p, err := v.askCheckPage()
+	if err != nil {
+		return err
+	}
+	return v.show(p)
+}
+
+func runCheck(v *visit) error {
+	p, err := v.askCheckPage()
+	if err != nil {
+		return err
+	}
+	if p.URL != "" && !strings.Contains(p.URL, "://") {
+		p.URL = "https://" + p.URL
+	}
+	k, _, err := v.ca.RunCheck(v.context(), v.principal, ca.NewCheck{App: p.App.ID, URL: p.URL})
+	if err == nil {
+		return v.redirect(portalPath(p.App.ID, "checks", k.ID))
+	}
+	var again bool
+	if p.Faults, again = refusal(err); !again {
+		return err
+	}
+	return v.showStatus(http.StatusUnprocessableEntity, p)
+}
+
+// sightPage is what a check has seen: who gets in and who does not.
+type sightPage struct {
+	ca.Check
+	Callers  []caller
+	Findings []mendable
+}
+
+func (sightPage) template() string { return "portal-sight" }
+
+// caller is somebody who knocked, and what became of it.
+type caller struct {
+	Who  string // as internal/doorcheck names them: platform, none, stranger …
+	Came string // "admitted", "refused", "unclear"
+	Good bool   // as it should be
+	Warn bool   // not as it should be, and not grave
+}
+
+// mendable is one thing that was found, with what mends it.
+type mendable struct {
+	Code, Severity, Title, Advice string
+	Evidence                      []string
+	Mends                         []struct {
+		Server string
+		Lines  []string
+	}
+}
+
+// report is what the page needs of a report of internal/doorcheck.
+type report struct {
+	Findings []mendable `json:"findings"`
+	Probes   []struct {
+		Certificate string `json:"certificate"`
+		Outcome     string `json:"outcome"`
+	} `json:"probes"`
+	AdmitsPlatform struct {
+		Answer string `json:"answer"`
+	} `json:"admits_platform"`
+}
+
+// callers are those who knock, in the order of the picture.
+func callers() []string {
+	return []string{"platform", "none", "stranger", "impostor", "developer", "expired", "revoked"}
+}
+
+func lookAtCheck(v *visit) error {
+	k, err := v.ca.Check(v.context(), v.principal, v.param("check"))
+	if err != nil {
+		return err
+	}
+	if k.App != v.param("app") {
+		return &ca.Error{Kind: ca.KindNotFound, Detail: "The app has no such check: choose it in the list."}
+	}
+	p := sightPage{Check: k}
+	if k.State == ca.CheckRunning {
+		v.refresh = 2
+	}
+	if k.State == ca.CheckDone {
+		var r report
+		if err := json.Unmarshal(k.Report, &r); err != nil {
+			return fmt.Errorf("reading the report of the check %s: %w", k.ID, err)
+		}
+		p.Findings, p.Callers = r.Findings, r.picture()
+	}
+	return v.show(p)
+}
+
+// picture tells of each caller whether it got in: of several attempts, the one that is not as it should be.
+func (r report) picture() (all []caller) {
+	outcomes := make(map[string][]string)
+	for _, p := range r.Probes {
+		outcomes[p.Certificate] = append(outcomes[p.Certificate], p.Outcome)
+	}
+	for _, who := range callers() {
+		came := "unclear"
+		seen := func(outcome string) bool { return slices.Contains(outcomes[who], outcome) }
+		switch {
+		case who == "platform" && r.AdmitsPlatform.Answer == "yes":
+			came = "admitted"
+		case who == "platform" && r.AdmitsPlatform.Answer == "no":
+			came = "refused"
+		case who == "platform":
+		case seen("admitted"):
+			came = "admitted"
+		case seen("refused"):
+			came = "refused"
+		case len(outcomes[who]) == 0:
+			continue // it was not tried
+		}
+		wanted := "refused"
+		if who == "platform" {
+			wanted = "admitted"
+		}
+		all = append(all, caller{Who: who, Came: came, Good: came == wanted, Warn: came == "unclear" || who == "revoked" && came == "admitted"})
+	}
+	return all
+}
