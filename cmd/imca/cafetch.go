@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -46,7 +48,7 @@ you got the fingerprint. Without a pin it is trusted if the server is known by i
 	}
 	flags := cmd.Flags()
 	flags.StringSliceVar(&o.pins, "pin", nil, "sha256:FINGERPRINT of the certificate, as 'imca init' printed it; several where there are several")
-	flags.StringVar(&o.out, "out", "", "the file to write (default: NAME.crt or bundle.pem; - prints it)")
+	flags.StringVar(&o.out, "out", "", "the file to write, or the folder to write NAME.crt or bundle.pem into (default: this folder; - prints it)")
 	flags.BoolVar(&o.force, "force", false, "replace a file with other certificates although nothing vouches for the new ones")
 	return cmd
 }
@@ -75,6 +77,9 @@ func fetchCA(ctx context.Context, p *program, r *remote, o fetchOptions, name st
 		return err
 	}
 	file := cmp.Or(o.out, remoteName(name))
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		file = filepath.Join(file, remoteName(name))
+	}
 	trusted := known || len(pins) > 0
 	if file == "-" {
 		_, err = p.out.Write(body)

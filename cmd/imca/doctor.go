@@ -13,13 +13,13 @@ import (
 func newDoctor(p *program) *cobra.Command {
 	var where *local
 	cmd := &cobra.Command{
-		Use: "doctor --config FILE", Short: "Look for what is not as it should be", Args: noArgs,
+		Use: "doctor [--config FILE]", Short: "Look for what is not as it should be", Args: noArgs,
 		Long: `Hold everything that is recorded against the rules: authorities that end or whose key cannot be opened, issuances that stopped
 half-way, and every certificate against its record, its profile and its signature. Revocation lists and OCSP are read from the
 server that runs on this machine, as a stranger would, and held against the records. Nothing is changed.
 
 It works on the database itself, also while servers run. It ends with code 6 when it finds a fault.`,
-		Example: "  imca doctor --config imca.yaml\n  imca doctor --data imca-data",
+		Example: "  imca doctor --config imca.yaml\n  imca doctor   # of what 'imca dev' keeps in ./imca-data",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			o, err := where.open(cmd.Context())
 			if err != nil {

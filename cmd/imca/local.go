@@ -27,7 +27,7 @@ type local struct {
 func localFlags(cmd *cobra.Command) *local {
 	l := &local{cmd: cmd}
 	cmd.Flags().StringVar(&l.config, "config", "", "the configuration file of the server")
-	cmd.Flags().StringVar(&l.data, "data", "", "the data folder of 'imca dev'")
+	cmd.Flags().StringVar(&l.data, "data", "", "the data folder of 'imca dev' (default: ./"+defaultData+", if it is there)")
 	cmd.MarkFlagsMutuallyExclusive("config", "data")
 	return l
 }
@@ -47,6 +47,10 @@ type opened struct {
 
 // open opens the database. Its schema must be up to date: a command does not change the database of a running server.
 func (l *local) open(ctx context.Context) (*opened, error) {
+	data := l.data
+	if !l.given() && exists(dataFolder(defaultData).path(stateFile)) {
+		data = defaultData
+	}
 	switch {
 	case l.config != "":
 		s, err := loadSettings(l.config)
@@ -61,8 +65,8 @@ func (l *local) open(ctx context.Context) (*opened, error) {
 		o.keys.passphrase, o.withoutKey = keys.Passphrase(s.CA.Passphrase)
 		o.store, err = store.Open(ctx, store.Config{URL: url})
 		return o, err
-	case l.data != "":
-		d := dataFolder(l.data)
+	case data != "":
+		d := dataFolder(data)
 		state, err := d.state()
 		if err != nil {
 			return nil, err

@@ -82,6 +82,17 @@ func TestFilesForOneServer(t *testing.T) {
 	require.EqualError(t, err, `there is no configuration for the server "iis": choose from apache, caddy, go, haproxy, nginx, node, tomcat`)
 }
 
+// A host that is called like the authority has files of its own.
+func TestHostNamedLikeTheAuthority(t *testing.T) {
+	in := hierarchies["direct"](t).input(t, pki.ECDSAP256, "www.example.com")
+	in.Root.Name, in.ClientCA.Name = "WWW.example.com", "WWW.example.com"
+	files, err := bundle.Files(in, "nginx")
+	require.NoError(t, err)
+	require.Equal(t, []string{"www.example.com-server.crt", "www.example.com-server.key", "WWW.example.com.crt", "nginx/www.example.com-server.conf", "README.txt"}, fileNames(files))
+	require.Equal(t, string(in.Certificate), text(t, files, "www.example.com-server.crt"))
+	require.Contains(t, text(t, files, "nginx/www.example.com-server.conf"), "www.example.com-server.key")
+}
+
 func TestKeyOfTheDeveloper(t *testing.T) {
 	in := hierarchies["direct"](t).input(t, pki.ECDSAP256, "www.example.com")
 	in.Key = nil

@@ -66,10 +66,8 @@ func check(in Input) (handover, error) {
 	if h.ownRoot && strings.EqualFold(in.Root.Name, in.ClientCA.Name) {
 		return handover{}, fmt.Errorf("two authorities are called %s: their files need different names", in.Root.Name)
 	}
-	for _, name := range []string{in.Root.Name, in.ClientCA.Name} {
-		if strings.EqualFold(name, h.stem) {
-			return handover{}, fmt.Errorf("the authority and the server are both called %s: their files need different names", name)
-		}
+	for strings.EqualFold(in.Root.Name, h.stem) || strings.EqualFold(in.ClientCA.Name, h.stem) {
+		h.stem += "-server" // an authority has its name for it
 	}
 	return h, nil
 }

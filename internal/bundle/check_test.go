@@ -49,7 +49,6 @@ func TestBadInput(t *testing.T) {
 		"two of one name": {func(in *bundle.Input) {
 			in.ClientCA = bundle.Authority{Name: in.Root.Name, Certificates: other.Root.Certificates}
 		}, "two authorities are called TencentQQAuthCA"},
-		"named like the server":     {func(in *bundle.Input) { in.ClientCA.Name = "www.EXAMPLE.com" }, "are both called www.EXAMPLE.com"},
 		"no platform":               {func(in *bundle.Input) { in.ClientName = pki.Name{} }, "the platform's name"},
 		"an address for a platform": {func(in *bundle.Input) { in.ClientName = pki.NameFromAddr(ipv4) }, "the platform's name"},
 		"a wildcard for a platform": {func(in *bundle.Input) { in.ClientName = name(t, "*.example.com") }, "the platform's name"},
