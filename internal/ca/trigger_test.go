@@ -87,10 +87,15 @@ func TestExamineFindsForgery(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			f.issue("www.example.com")
+			issued := f.issue("www.example.com")
 			findings, err := f.Examine(t.Context(), auditor, nil)
 			require.NoError(t, err)
 			require.Empty(t, findings)
+			findings, err = f.ExamineCertificate(t.Context(), developer, issued.Certificate.Serial)
+			require.NoError(t, err)
+			require.Empty(t, findings)
+			_, err = f.ExamineCertificate(t.Context(), stranger, issued.Certificate.Serial)
+			refusal(t, err, ca.KindNotFound)
 
 			db, err := sql.Open("sqlite", strings.TrimPrefix(f.url, "sqlite:"))
 			require.NoError(t, err)
@@ -102,6 +107,10 @@ func TestExamineFindsForgery(t *testing.T) {
 			require.Len(t, findings, 1)
 			require.Equal(t, ca.SeverityFault, findings[0].Severity)
 			require.Contains(t, findings[0].Detail, test.finding)
+
+			one, err := f.ExamineCertificate(t.Context(), developer, issued.Certificate.Serial)
+			require.NoError(t, err)
+			require.Equal(t, findings, one)
 		})
 	}
 }

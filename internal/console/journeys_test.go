@@ -1,6 +1,9 @@
 package console_test
 
 import (
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"html"
 	"net/http"
@@ -326,6 +329,15 @@ func TestWhatDevelopersTypeIsText(t *testing.T) {
 		require.NoError(t, err)
 		_, err = w.ca.Issue(ctx, dev, ca.IssueRequest{Domains: []string{evil}}) // refused, and told in an event
 		require.Error(t, err)
+		key, err := pki.ECDSAP256.Generate()
+		require.NoError(t, err)
+		csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
+			Subject: pkix.Name{CommonName: "csr.example.com", Organization: []string{evil}, OrganizationalUnit: []string{evil}, Locality: []string{evil}},
+		}, key)
+		require.NoError(t, err)
+		_, err = w.ca.Issue(ctx, dev, ca.IssueRequest{CSR: csr})
+		require.NoError(t, err)
+		require.Contains(t, w.as(ca.RoleAuditor).page("/console/events").body, "subject O=", "what is ignored of a CSR is told, and so shown")
 		_, err = w.ca.Certificate(ctx, dev, pki.Serial{1})
 		require.Error(t, err)
 		_, _, err = w.ca.AddDomain(ctx, dev, ca.NewDomain{Domain: evil})

@@ -87,3 +87,34 @@ func TestOps(t *testing.T) {
 	require.False(t, errors.As(err, new(*ca.Error)))
 	require.Contains(t, ask("/metrics").Body.String(), `imca_issuances_total{profile="client",result="failed"} 1`+"\n")
 }
+
+func TestIssuanceDurations(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	m := web.NewMetrics(func() time.Time { return now })
+	issue := func(profile string, took time.Duration, result ca.Result) {
+		ended := m.Issuance(profile)
+		now = now.Add(took)
+		ended(result)
+	}
+	bounds, counts := m.IssuanceDurations()
+	require.Empty(t, counts, "nothing was issued")
+	require.Empty(t, bounds)
+	issue("server", 3*time.Millisecond, ca.ResultIssued)
+	issue("client", 4*time.Millisecond, ca.ResultIssued)
+	issue("server", 20*time.Second, ca.ResultIssued)
+	issue("server", time.Second, ca.ResultRefused)
+	bounds, counts = m.IssuanceDurations()
+	require.Len(t, counts, len(bounds)+1)
+	require.Equal(t, 500*time.Microsecond, bounds[0])
+	all := make(map[string]int)
+	for i, n := range counts {
+		switch {
+		case n == 0:
+		case i == len(bounds):
+			all["longer"] = n
+		default:
+			all[bounds[i].String()] = n
+		}
+	}
+	require.Equal(t, map[string]int{"4ms": 2, "longer": 1}, all)
+}
