@@ -3,13 +3,10 @@ package ca
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/imca-project/imca/internal/pki"
 )
 
 // Authorize is authorize for a door that keeps records of its own: the act that it returns is to be committed with the change that it is about.
@@ -74,24 +71,4 @@ func (c *CA) EAB(ctx context.Context, id, address, requestID string) (Token, err
 		c.log.WarnContext(ctx, "remembering the use of a credential", "credential", t.ID, "error", err)
 	}
 	return t, nil
-}
-
-// RenewalWindow is when a certificate is best renewed: in the last third of its life, each at another moment of the first tenth of that, so that
-// those made together are not renewed together; at once, if it was revoked.
-func (c *CA) RenewalWindow(ctx context.Context, serial pki.Serial) (start, end time.Time, err error) {
-	cert, err := c.store.Certificate(ctx, serial)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return start, end, refuse(KindNotFound, "", "There is no certificate with the serial %s.", serial)
-	case err != nil:
-		return start, end, fmt.Errorf("reading the certificate %s: %w", serial, err)
-	}
-	if cert.Revocation != nil {
-		end = cert.Revocation.At.Truncate(time.Second)
-		return end.Add(-time.Hour), end, nil
-	}
-	third := cert.NotAfter.Sub(cert.NotBefore) / 3
-	spread := time.Duration(binary.BigEndian.Uint16(serial[1:])) * (third / 10) / (1 << 16)
-	start = cert.NotAfter.Add(-third).Add(spread).Truncate(time.Second)
-	return start, start.Add(third / 20).Truncate(time.Second), nil
 }

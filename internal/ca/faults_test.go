@@ -136,6 +136,14 @@ func (f *fixture) live() told {
 		_, err = f.OCSP(ctx, rootName, f.question(rootName, issued.Certificate.Serial.Int(), crypto.SHA1))
 		note(err)
 	}
+	if issued != nil {
+		_, err = f.PlanReplacements(ctx, operator, ca.RevocationSearch{App: "demo"}, f.clock.Now().Add(time.Hour), "")
+		note(err)
+		_, _, err = f.RenewalWindow(ctx, issued.Certificate.Serial)
+		note(err)
+		_, _, err = f.ListReplacements(ctx, auditor, ca.ReplacementQuery{})
+		note(err)
+	}
 	_, err = f.ListCertificates(ctx, auditor, ca.CertificateQuery{})
 	note(err)
 	_, err = f.ListEvents(ctx, auditor, ca.EventQuery{})

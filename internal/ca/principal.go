@@ -69,6 +69,7 @@ const (
 	ActRevokeByKey     Action = "certificate.revoke-by-key"
 	ActHold            Action = "certificate.hold"
 	ActRelease         Action = "certificate.release"
+	ActPlanReplacement Action = "certificate.plan-replacement"
 	ActRenew           Action = "certificate.renew"
 	ActReadProfiles    Action = "profile.read"
 	ActReadAuthorities Action = "authority.read"
@@ -151,7 +152,7 @@ var permissions = map[Role][]Action{
 		ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken, ActRevokeToken, ActRotateToken, ActExamine, ActReadFigures,
 		ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
-		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActCheck, ActReadCheck,
+		ActRevokeSearch, ActHold, ActRelease, ActPlanReplacement, ActCreateEAB, ActImportCRL, ActCheck, ActReadCheck,
 		ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint,
 		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook, ActAddRoot, ActReadRoot, ActRemoveRoot,
 		ActReadHistory, ActSignIn, ActLinkSession, ActSignOut, ActEndSessions},
@@ -159,7 +160,7 @@ var permissions = map[Role][]Action{
 		ActCreateAuthority, ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken,
 		ActRevokeToken, ActRotateToken, ActExamine, ActReadFigures, ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
-		ActRevokeSearch, ActHold, ActRelease, ActCreateEAB, ActImportCRL, ActMoveKey, ActCheck, ActReadCheck,
+		ActRevokeSearch, ActHold, ActRelease, ActPlanReplacement, ActCreateEAB, ActImportCRL, ActMoveKey, ActCheck, ActReadCheck,
 		ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint,
 		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook, ActAddRoot, ActReadRoot, ActRemoveRoot,
 		ActReadHistory, ActSignIn, ActLinkSession, ActSignOut, ActEndSessions},

@@ -192,13 +192,18 @@ func (c *CA) search(ctx context.Context, p Principal, s RevocationSearch, reason
 	if err := run.check(p); err != nil {
 		return nil, Act{}, c.answer(ctx, act, err)
 	}
-	text, err := json.Marshal([]any{run.RevocationSearch, reason})
+	return run, act, run.identify(reason)
+}
+
+// identify gives a search the hash by which its steps know each other: over itself, and what is to be done to what it finds.
+func (r *revocationRun) identify(what any) error {
+	text, err := json.Marshal([]any{r.RevocationSearch, what})
 	if err != nil {
-		return nil, Act{}, fmt.Errorf("hashing the search: %w", err)
+		return fmt.Errorf("hashing the search: %w", err)
 	}
 	hash := sha256.Sum256(text)
-	run.hash = base64.RawURLEncoding.EncodeToString(hash[:])
-	return run, act, nil
+	r.hash = base64.RawURLEncoding.EncodeToString(hash[:])
+	return nil
 }
 
 func (r *revocationRun) check(p Principal) error {

@@ -30,6 +30,7 @@ type Store interface {
 	Endpoints
 	Webhooks
 	AppRoots
+	Replacements
 
 	// Ping tells whether the database answers.
 	Ping(ctx context.Context) error
@@ -103,6 +104,17 @@ type Revocations interface {
 	// PublishCRL replaces the list with the number previous (0: there is none) by another: changed are the places in its Entries that
 	// differ, shown the changes that it shows. ErrChanged: the latest has another number; nothing was changed.
 	PublishCRL(ctx context.Context, c *CRL, previous int64, changed []int, shown []Unpublished, act Act) error
+}
+
+// Replacements keeps which certificates are to be replaced.
+type Replacements interface {
+	// PlanReplacements sets by when certificates are to be replaced, or that they are not where by is zero; what is not there is left out.
+	PlanReplacements(ctx context.Context, serials []pki.Serial, by time.Time, act Act) error
+	// Replacement is without its Certificate. ErrNotFound: none is planned.
+	Replacement(ctx context.Context, serial pki.Serial) (Replacement, error)
+	ListReplacements(ctx context.Context, q ReplacementQuery) ([]Replacement, error)
+	// ForgetReplacements removes those of certificates that ended before a time.
+	ForgetReplacements(ctx context.Context, before time.Time) error
 }
 
 // Apps keeps the developers' applications.

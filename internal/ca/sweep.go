@@ -21,5 +21,8 @@ func (c *CA) Sweep(ctx context.Context) error {
 	if err := c.store.ForgetSessions(ctx, now, now.Add(-SessionIdle)); err != nil {
 		return fmt.Errorf("forgetting sessions that are over: %w", err)
 	}
+	if err := c.store.ForgetReplacements(ctx, now); err != nil {
+		return fmt.Errorf("forgetting replacements of certificates that have expired: %w", err)
+	}
 	return nil
 }

@@ -63,6 +63,7 @@ func Methods() []string {
 		"CreateEndpoint", "Endpoint", "EndpointAt", "ListEndpoints", "RemoveEndpoint", "DueEndpoints", "ScheduleCheck", "HastenEndpoints",
 		"CreateWebhook", "Webhook", "ListWebhooks", "RotateWebhook", "RemoveWebhook", "QueueNotice", "DueDeliveries", "LeaseDelivery", "EndDelivery",
 		"AddAppRoot", "ListAppRoots", "RemoveAppRoot",
+		"PlanReplacements", "Replacement", "ListReplacements", "ForgetReplacements",
 		"Ping",
 	}
 }
@@ -446,4 +447,20 @@ func (f *Faults) ListAppRoots(ctx context.Context, app string) ([]ca.AppRoot, er
 
 func (f *Faults) RemoveAppRoot(ctx context.Context, app string, fingerprint [32]byte, act ca.Act) error {
 	return f.do("RemoveAppRoot", func() error { return f.store.RemoveAppRoot(ctx, app, fingerprint, act) })
+}
+
+func (f *Faults) PlanReplacements(ctx context.Context, serials []pki.Serial, by time.Time, act ca.Act) error {
+	return f.do("PlanReplacements", func() error { return f.store.PlanReplacements(ctx, serials, by, act) })
+}
+
+func (f *Faults) Replacement(ctx context.Context, serial pki.Serial) (ca.Replacement, error) {
+	return ask(f, "Replacement", func() (ca.Replacement, error) { return f.store.Replacement(ctx, serial) })
+}
+
+func (f *Faults) ListReplacements(ctx context.Context, q ca.ReplacementQuery) ([]ca.Replacement, error) {
+	return ask(f, "ListReplacements", func() ([]ca.Replacement, error) { return f.store.ListReplacements(ctx, q) })
+}
+
+func (f *Faults) ForgetReplacements(ctx context.Context, before time.Time) error {
+	return f.do("ForgetReplacements", func() error { return f.store.ForgetReplacements(ctx, before) })
 }

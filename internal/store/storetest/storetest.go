@@ -46,6 +46,7 @@ func Run(t *testing.T, fresh func(t testing.TB) Database) {
 		{"races", raceTests},
 		{"callers", callerTests},
 		{"acme", acmeTests},
+		{"replacements", replacementTests},
 		{"checks", checkTests},
 		{"endpoints", endpointTests},
 		{"webhooks", webhookTests},
