@@ -38,6 +38,7 @@ const (
 
 	expiredSince = 24 * time.Hour   // when the expired one ended, if its authority is as old as that
 	expiredLife  = 10 * time.Minute // how long it was good
+	expiredLeast = time.Minute      // how long ago it has ended at least
 
 	revokedLife = 24 * time.Hour // so long that servers have had the time to fetch a list that has it
 )
@@ -104,7 +105,7 @@ func (c *CA) expiredCanary(ctx context.Context, now time.Time) (canary, error) {
 	}
 	// No certificate begins before its issuer: under a young authority it ended a little while ago.
 	notBefore := later(now.Add(-expiredSince-expiredLife), by.Certificate().NotBefore)
-	notAfter := earlier(notBefore.Add(expiredLife), now.Add(-canarySpare/5))
+	notAfter := earlier(notBefore.Add(expiredLife), now.Add(-expiredLeast))
 	if !notBefore.Before(notAfter) {
 		return canary{}, nil
 	}

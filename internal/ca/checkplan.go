@@ -16,13 +16,18 @@ const (
 	lapseNotice = 2 * time.Hour    // before the end of a served certificate
 )
 
+// hastenChecks has endpoints with new certificates checked soon. It looks at all of them, so it is done now and then.
+func (c *CA) hastenChecks(ctx context.Context) error {
+	if err := c.store.HastenEndpoints(ctx, c.clock().Add(issuedPause)); err != nil {
+		return fmt.Errorf("looking for new certificates of endpoints: %w", err)
+	}
+	return nil
+}
+
 // scheduleChecks makes a check of each endpoint that is due.
 func (c *CA) scheduleChecks(ctx context.Context) error {
 	const most = 100
 	now := c.clock()
-	if err := c.store.HastenEndpoints(ctx, now.Add(issuedPause)); err != nil {
-		return fmt.Errorf("looking for new certificates of endpoints: %w", err)
-	}
 	for {
 		due, err := c.store.DueEndpoints(ctx, now, most)
 		if err != nil {

@@ -19,6 +19,8 @@ const (
 	checkLease = 90 * time.Second // how long a process has it for itself
 	checkTries = 3                // processes that may die of it
 	checkPause = 10 * time.Second // between looks for checks that nobody here was told of
+
+	hastenPause = time.Minute // between looks for new certificates of endpoints
 )
 
 // checking is the running of checks in this process.
@@ -77,6 +79,8 @@ func (c *CA) KeepChecks(ctx context.Context) {
 	defer running.Wait()
 	tick := time.NewTicker(checkPause)
 	defer tick.Stop()
+	hasten := time.NewTicker(hastenPause)
+	defer hasten.Stop()
 	for {
 		err := c.scheduleChecks(ctx)
 		if err := errors.Join(err, c.beginChecks(ctx, &running)); err != nil && ctx.Err() == nil {
@@ -85,6 +89,10 @@ func (c *CA) KeepChecks(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-hasten.C:
+			if err := c.hastenChecks(ctx); err != nil && ctx.Err() == nil {
+				c.log.ErrorContext(ctx, "it is tried again in a minute", "error", err)
+			}
 		case <-tick.C:
 		case <-c.checking.woken:
 		}
@@ -98,7 +106,7 @@ func (c *CA) RunDueChecks(ctx context.Context) error {
 	if c.checks.Look == nil {
 		return nil
 	}
-	return errors.Join(c.scheduleChecks(ctx), c.beginChecks(ctx, &running))
+	return errors.Join(c.hastenChecks(ctx), c.scheduleChecks(ctx), c.beginChecks(ctx, &running))
 }
 
 // beginChecks begins all checks that are due, as soon as there is room for each.
