@@ -9,7 +9,8 @@
 //     written does not happen.
 //   - A revocation is told within two seconds, by the list of its authority and by OCSP, whichever process is asked; a list never goes back,
 //     never lapses while one process runs, and names every revoked certificate until after its end.
-//   - A developer's certificate can never play the platform: only an operator may have a client certificate issued.
+//   - A developer's certificate can never play the platform: only an operator may have a client certificate issued. Those that the CA makes for
+//     itself, to knock on developers' doors with (Canaries), never leave the process.
 //   - The clock is asked once in each verb, and the answer passed down.
 //
 // It does not speak HTTP, hold SQL or use a key: doors call its verbs with the caller as an argument, internal/store keeps its records, and

@@ -171,7 +171,7 @@ type Domains struct {
 	// Brands are words such as `tencent`: a name that looks like one of them needs an operator's approval besides its proof.
 	Brands []string `yaml:"brands,omitempty,flow"`
 
-	// Allow are addresses (`10.1.2.3`) and ranges (`10.0.0.0/8`) that proofs are looked for at although they are not public.
+	// Allow are addresses (`10.1.2.3`) and ranges (`10.0.0.0/8`) where proofs are looked for, endpoints checked and webhooks called although they are not public.
 	// Without them no private, loopback or otherwise special address is ever connected to.
 	Allow []string `yaml:"allow,omitempty,flow"`
 
