@@ -34,6 +34,7 @@ var rules = []rule{
 	{"internal/ca", []string{"internal/pki", "internal/issuer"}, "every rule is here, so nothing here may depend on a door or on a database"},
 	{"internal/validate", []string{"internal/pki", "internal/egress"}, "it says what it saw; what follows from it is a rule of ca"},
 	{"internal/doorcheck", []string{"internal/pki", "internal/egress"}, "it says what it saw; what follows from it is a rule of ca"},
+	{"internal/inspect", []string{"internal/pki"}, "it reads a machine's files; what of ours to hold them against is given to it"},
 	{"internal/keep", []string{"internal/pki"}, "it judges files; how they come here is given to it"},
 	{"internal/acmelines", []string{"internal/pki"}, "it writes what it is given"},
 	{"internal/bundle", []string{"internal/pki", "internal/acmelines"}, "it packs what it is given"},
@@ -51,7 +52,7 @@ var rules = []rule{
 	{"internal/store/storetest", []string{"internal/pki", "internal/issuer", "internal/ca", "internal/acme"}, "the suite judges any store, so it knows none"},
 	{"cmd/imca", []string{
 		".", "migrations", "api", "internal/acme", "internal/acmelines", "internal/bundle", "internal/ca", "internal/config", "internal/console", "internal/doorcheck",
-		"internal/egress", "internal/issuer", "internal/keep", "internal/keys", "internal/oidc", "internal/pki", "internal/status", "internal/store", "internal/validate", "internal/watch", "internal/web",
+		"internal/egress", "internal/inspect", "internal/issuer", "internal/keep", "internal/keys", "internal/oidc", "internal/pki", "internal/status", "internal/store", "internal/validate", "internal/watch", "internal/web",
 	}, "it wires all of them, but for what only tests use"},
 }
 
