@@ -29,8 +29,8 @@ const exitCodes = `Every command ends with one of these codes:
   3  the server understood the request and refuses it: the message says why
   4  no token, or none that may do this
   5  no server was reached, it is not the one that was expected (TLS), or it is not ready
-  6  'imca doctor' found something that is not as it should be, or what 'keep' keeps nears its end
-  10 to 14: what 'imca check' found, see 'imca check --help'`
+  6  'imca doctor' or 'imca inspect' found something that is not as it should be, or what 'keep' keeps nears its end
+  10 to 14: what 'imca check' found, see 'imca check --help'; 13, it could not be told, is also of 'imca inspect'`
 
 func newExitCodes() *cobra.Command {
 	// Without a Run it is a topic of 'imca help', not a command.
