@@ -72,7 +72,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"GET /v1/apps/{id}":                            {"", [7]int{401, 401, 404, 200, 200, 200, 200}},
 		"PATCH /v1/apps/{id}":                          {`{"name":"Demo"}`, [7]int{401, 401, 403, 403, 403, 200, 200}},
 		"POST /v1/apps/{id}/tokens":                    {`{"name":"new"}`, [7]int{401, 401, 404, 403, 403, 201, 201}},
-		"POST /v1/apps/{id}/eab":                       {`{"name":"new"}`, [7]int{401, 401, 404, 403, 403, 201, 201}},
+		"POST /v1/apps/{id}/eab":                       {`{"name":"new"}`, [7]int{401, 401, 404, 201, 403, 201, 201}},
 		"GET /v1/apps/{id}/tokens":                     {"", [7]int{401, 401, 404, 403, 200, 200, 200}},
 		"POST /v1/tokens":                              {`{"name":"new","role":"auditor"}`, [7]int{401, 401, 403, 403, 403, 403, 201}},
 		"GET /v1/tokens":                               {"", [7]int{401, 401, 403, 403, 200, 200, 200}},

@@ -142,7 +142,7 @@ const (
 var permissions = map[Role][]Action{
 	RoleDeveloper: {ActIssueServer, ActReadCertificate, ActRevoke, ActRenew, ActReadProfiles, ActReadApp, ActRotateToken,
 		ActAddDomain, ActReadDomain, ActVerifyDomain, ActRemoveDomain, ActResolveDomain, ActRevokeOthers,
-		ActRevokeSearch, ActRegister, ActChangeAccount, ActCheck, ActReadCheck, ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint,
+		ActRevokeSearch, ActCreateEAB, ActRegister, ActChangeAccount, ActCheck, ActReadCheck, ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint,
 		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook, ActReadRoot,
 		ActReadHistory, ActSignIn, ActLinkSession, ActSignOut},
 	RoleAuditor: {ActReadCertificate, ActReadProfiles, ActReadAuthorities, ActReadEvents, ActReadApp, ActListApps, ActReadTokens,

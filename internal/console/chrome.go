@@ -54,6 +54,7 @@ func (v *visit) menu() []navEntry {
 		add(ca.ActReadApp, portalPath(app), "nav.portal")
 		add(ca.ActIssueServer, portalPath(app, "new"), "nav.new")
 		add(ca.ActReadCheck, portalPath(app, "check"), "nav.check")
+		add(ca.ActCreateEAB, portalPath(app, "acme"), "nav.acme")
 		add(ca.ActReadHistory, portalPath(app, "history"), "nav.history")
 		return entries
 	}

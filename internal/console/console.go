@@ -17,7 +17,9 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/imca-project/imca/internal/acmelines"
 	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/handover"
 	"github.com/imca-project/imca/internal/pki"
 	"github.com/imca-project/imca/internal/web"
 )
@@ -29,6 +31,12 @@ type Config struct {
 
 	// ClientName is the subject of the platform's client certificate, which developers' servers are to let in. Default: callback.platform.internal.
 	ClientName pki.Name
+
+	// ACME is the server as ACME clients reach it. Without a Directory: /acme/directory where the page was asked for.
+	ACME acmelines.Server
+
+	// ACMEOpenApp is the app whose ACME accounts need no credential; empty: all need one.
+	ACMEOpenApp string
 
 	// Metrics are what this process has counted and timed; nil: nothing.
 	Metrics *web.Metrics
@@ -52,21 +60,25 @@ type Setting struct {
 
 // site is all pages of a process.
 type site struct {
-	ca         *ca.CA
-	frame      *web.Frame
-	assets     *assets
-	languages  []*language
-	templates  map[string]templates // by the tag of the language
-	metrics    *web.Metrics
-	settings   []Setting
-	clientName pki.Name
-	runs       *runs
+	ca          *ca.CA
+	frame       *web.Frame
+	assets      *assets
+	languages   []*language
+	templates   map[string]templates // by the tag of the language
+	metrics     *web.Metrics
+	settings    []Setting
+	clientName  pki.Name
+	desk        *handover.Desk
+	acme        acmelines.Server
+	acmeOpenApp string
+	runs        *runs
 }
 
 // New returns the door.
 func New(cfg Config) http.Handler {
 	s := &site{
 		ca: cfg.CA, frame: cfg.Frame, clientName: cfg.ClientName, assets: loadAssets(), languages: loadLanguages(), metrics: cfg.Metrics, settings: cfg.Settings,
+		desk: handover.New(cfg.CA, cfg.ClientName), acme: cfg.ACME, acmeOpenApp: cfg.ACMEOpenApp,
 		runs: &runs{ca: cfg.CA, background: cfg.Background, now: cfg.Frame.Now, log: cmp.Or(cfg.Log, slog.Default()), all: make(map[string]*run)},
 	}
 	if s.clientName.IsZero() {
@@ -114,6 +126,8 @@ func routes() []route {
 		{get, "/apps/{app}/check", askCheck},
 		{post, "/apps/{app}/check", runCheck},
 		{get, "/apps/{app}/checks/{check}", lookAtCheck},
+		{get, "/apps/{app}/acme", askACME},
+		{post, "/apps/{app}/acme", showACME},
 		{get, "/apps/{app}/history", history},
 
 		{get, "/console", overview},

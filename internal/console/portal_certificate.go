@@ -1,15 +1,12 @@
 package console
 
 import (
-	"archive/zip"
-	"bytes"
-	"crypto/x509"
 	"fmt"
 	"net/http"
 	"slices"
 
-	"github.com/imca-project/imca/internal/bundle"
 	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/handover"
 	"github.com/imca-project/imca/internal/pki"
 )
 
@@ -38,7 +35,7 @@ func (v *visit) ownCertificate() (*ca.Certificate, error) {
 }
 
 func (v *visit) ownPage(cert *ca.Certificate) ownPage {
-	p := ownPage{certificateLine: v.lines([]*ca.Certificate{cert})[0], Server: v.r.FormValue("server"), Servers: serverKinds(), Stem: stem(cert)}
+	p := ownPage{certificateLine: v.lines([]*ca.Certificate{cert})[0], Server: v.r.FormValue("server"), Servers: serverKinds(), Stem: handover.FileName(cert)}
 	if !slices.ContainsFunc(p.Servers, func(k serverKind) bool { return k.ID == p.Server }) {
 		p.Server = p.Servers[0].ID
 	}
@@ -93,92 +90,23 @@ func downloadBundle(v *visit) error {
 	}
 	h := v.w.Header()
 	h.Set("Content-Type", "application/zip")
-	h.Set("Content-Disposition", `attachment; filename="`+stem(cert)+`.zip"`)
+	h.Set("Content-Disposition", `attachment; filename="`+handover.FileName(cert)+`.zip"`)
 	_, _ = v.w.Write(archive)
 	return nil
 }
 
-// stem is what the files of a certificate are called, without their ending.
-func stem(cert *ca.Certificate) string {
-	for _, n := range cert.Names {
-		if !n.IsIP() {
-			return bundle.Stem(n)
-		}
-	}
-	return bundle.Stem(cert.Names[0])
-}
-
 // pack makes the bundle of a certificate for one server; without a key if there is none.
 func (v *visit) pack(cert *ca.Certificate, key []byte, server string) ([]byte, error) {
-	der, err := cert.DER()
+	if !v.desk.Configures() {
+		return nil, &ca.Error{Kind: ca.KindUnavailable, Detail: "No authority here issues the platform's client certificate, so no configuration can be made that admits it: ask the operator."}
+	}
+	in, err := v.desk.Input(cert, key)
 	if err != nil {
 		return nil, err
 	}
-	in := bundle.Input{Certificate: pki.EncodeCertificate(der), Key: key, ClientName: v.clientName}
-	above := chainOf(v.ca, cert.Authority)
-	for _, issuer := range above[:len(above)-1] {
-		in.Chain = append(in.Chain, pki.EncodeCertificate(issuer.Raw)...)
-	}
-	in.Root = v.authority(above[len(above)-1])
-	for _, i := range v.ca.Issuers() {
-		for _, profile := range i.Profiles() {
-			if profile.EKU == x509.ExtKeyUsageClientAuth {
-				path := append([]*x509.Certificate{i.Certificate()}, i.Chain()...)
-				in.ClientCA, in.VerifyDepth, in.CRLURLs = v.authority(i.Root()), len(path), v.listsOf(path)
-			}
-		}
-	}
-	if in.ClientCA.Name == "" {
-		return nil, &ca.Error{Kind: ca.KindUnavailable, Detail: "No authority here issues the platform's client certificate, so no configuration can be made that admits it: ask the operator."}
-	}
-	files, err := bundle.Files(in, server)
+	archive, err := handover.Zip(in, v.now, server)
 	if err != nil {
 		return nil, fmt.Errorf("packing the certificate %s: %w", cert.Serial, err)
 	}
-	return v.zip(files)
-}
-
-func (v *visit) zip(files []bundle.File) ([]byte, error) {
-	var buffer bytes.Buffer
-	archive := zip.NewWriter(&buffer)
-	for _, file := range files {
-		header := &zip.FileHeader{Name: file.Name, Method: zip.Deflate, Modified: v.now}
-		header.SetMode(file.Mode)
-		entry, err := archive.CreateHeader(header)
-		if err == nil {
-			_, err = entry.Write(file.Content)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("zipping %s: %w", file.Name, err)
-		}
-	}
-	if err := archive.Close(); err != nil {
-		return nil, fmt.Errorf("zipping: %w", err)
-	}
-	return buffer.Bytes(), nil
-}
-
-// authority is a root as a bundle names it.
-func (v *visit) authority(root *x509.Certificate) bundle.Authority {
-	for _, i := range v.ca.Issuers() {
-		if i.Certificate().Equal(root) {
-			return bundle.Authority{Name: i.Name(), Certificates: pki.EncodeCertificate(root.Raw)}
-		}
-	}
-	return bundle.Authority{Name: "CA", Certificates: pki.EncodeCertificate(root.Raw)}
-}
-
-// listsOf are where the revocation lists of the authorities on a path are; none, unless all of them have one.
-func (v *visit) listsOf(path []*x509.Certificate) (list []string) {
-	for _, certificate := range path {
-		for _, i := range v.ca.Issuers() {
-			if i.Certificate().Equal(certificate) && i.CRLURL() != "" {
-				list = append(list, i.CRLURL())
-			}
-		}
-	}
-	if len(list) != len(path) {
-		return nil
-	}
-	return list
+	return archive, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/imca-project/imca/internal/bundle"
 	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/handover"
 	"github.com/imca-project/imca/internal/pki"
 )
 
@@ -192,7 +193,7 @@ func (v *visit) handOver(p newPage, issued *ca.Issued) error {
 		return err
 	}
 	return v.show(issuedPage{
-		certificateLine: v.lines([]*ca.Certificate{issued.Certificate})[0], Server: p.Form.Server, FileName: stem(issued.Certificate) + ".zip",
+		certificateLine: v.lines([]*ca.Certificate{issued.Certificate})[0], Server: p.Form.Server, FileName: handover.FileName(issued.Certificate) + ".zip",
 		Archive: template.URL("data:application/zip;base64," + base64.StdEncoding.EncodeToString(archive)),
 	})
 }
