@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/imca-project/imca/internal/judge"
+)
+
+// reader is somebody with a real browser, who reads one language. A page that says anything on the console, breaks the Content-Security-Policy, or
+// asks anybody but its own server for anything fails the test.
+type reader struct {
+	t        *testing.T
+	ctx      context.Context
+	url      string
+	language string
+	folder   string // of downloads
+	axe      string // the script that judges accessibility
+
+	mu     sync.Mutex
+	faults []string
+}
+
+// newReader opens a browser on a server.
+func newReader(t *testing.T, url, language string) *reader {
+	t.Helper()
+	judge.Need(t, "chromium")
+	r := &reader{t: t, url: url, language: language, folder: t.TempDir(), axe: axe(t)}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(judge.Path(t, "chromium")),
+		chromedp.Flag("ignore-certificate-errors", true), // the CA is of this test
+		chromedp.Flag("disable-dev-shm-usage", true), chromedp.UserDataDir(t.TempDir()))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox)
+	}
+	allocator, end := chromedp.NewExecAllocator(t.Context(), options...)
+	ctx, cancel := chromedp.NewContext(allocator)
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx)
+		cancel()
+		end()
+	})
+	limited, stop := context.WithTimeout(ctx, 90*time.Second)
+	t.Cleanup(stop)
+	r.ctx = limited
+	chromedp.ListenTarget(limited, r.watch)
+	r.do(
+		log.Enable(), network.Enable(), runtime.Enable(),
+		network.SetExtraHTTPHeaders(network.Headers{"Accept-Language": language}),
+		browser.SetDownloadBehavior(browser.SetDownloadBehaviorBehaviorAllow).WithDownloadPath(r.folder),
+		chromedp.ActionFunc(func(ctx context.Context) error {
+			_, err := page.AddScriptToEvaluateOnNewDocument(
+				`addEventListener("securitypolicyviolation", (e) => console.error("policy: " + e.violatedDirective + " " + e.blockedURI))`).Do(ctx)
+			return err
+		}),
+	)
+	return r
+}
+
+// axe is the script of axe-core, which scripts/fetch-axe gets.
+func axe(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("IMCA_TEST_AXE")
+	if path == "" {
+		if os.Getenv("CI") != "" {
+			t.Fatal("IMCA_TEST_AXE is not set: run the tests by scripts/test")
+		}
+		t.Skip("IMCA_TEST_AXE is not set: IMCA_TEST_AXE=$(scripts/fetch-axe) go test …")
+	}
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(text)
+}
+
+// watch hears what the browser has to say of the pages.
+func (r *reader) watch(event any) {
+	fault := ""
+	switch e := event.(type) {
+	case *runtime.EventConsoleAPICalled:
+		if e.Type == runtime.APITypeError || e.Type == runtime.APITypeWarning {
+			for _, a := range e.Args {
+				fault += string(a.Value) + " "
+			}
+		}
+	case *runtime.EventExceptionThrown:
+		fault = e.ExceptionDetails.Error()
+	case *log.EventEntryAdded:
+		if e.Entry.Level == log.LevelError {
+			fault = e.Entry.Text + " " + e.Entry.URL
+		}
+	case *network.EventRequestWillBeSent:
+		if u := e.Request.URL; !strings.HasPrefix(u, r.url+"/") && !strings.HasPrefix(u, "blob:"+r.url+"/") && !strings.HasPrefix(u, "data:") {
+			fault = "a request to somebody else: " + u
+		}
+	case *page.EventJavascriptDialogOpening:
+		fault = "a script opened a dialog: " + e.Message
+	}
+	if fault != "" {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.faults = append(r.faults, fault)
+	}
+}
+
+// do does something in the browser.
+func (r *reader) do(actions ...chromedp.Action) {
+	r.t.Helper()
+	if err := chromedp.Run(r.ctx, actions...); err != nil {
+		var text string
+		_ = chromedp.Run(r.ctx, chromedp.Text("body", &text, chromedp.ByQuery))
+		require.NoError(r.t, err, text)
+	}
+}
+
+// look judges the page as it stands: accessibility, and whatever the browser complained of. With IMCA_SCREENSHOTS it is pictured, on a desk and on a
+// phone, in light and dark.
+func (r *reader) look(name string) {
+	r.t.Helper()
+	var verdict string
+	r.do(chromedp.Evaluate(r.axe+";0", nil), chromedp.Evaluate(
+		`axe.run().then((r) => JSON.stringify(r.violations.map((v) => [v.id, v.help, v.nodes.map((n) => n.html + " " + n.failureSummary)])))`,
+		&verdict, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+	var violations []any
+	require.NoError(r.t, json.Unmarshal([]byte(verdict), &violations))
+	require.Empty(r.t, violations, "accessibility of %s in %s", name, r.language)
+	r.mu.Lock()
+	faults := r.faults
+	r.mu.Unlock()
+	require.Empty(r.t, faults, "%s in %s", name, r.language)
+	if folder := os.Getenv("IMCA_SCREENSHOTS"); folder != "" {
+		r.picture(folder, name)
+	}
+}
+
+func (r *reader) picture(folder, name string) {
+	r.t.Helper()
+	for _, scheme := range []string{"light", "dark"} {
+		for device, width := range map[string]int64{"desk": 1280, "phone": 360} {
+			var png []byte
+			r.do(
+				emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
+				emulation.SetDeviceMetricsOverride(width, 800, 1, device == "phone"), chromedp.FullScreenshot(&png, 100),
+			)
+			require.NoError(r.t, os.WriteFile(filepath.Join(folder, strings.Join([]string{name, r.language, scheme, device}, "-")+".png"), png, 0o600))
+		}
+	}
+	r.do(emulation.SetEmulatedMedia(), emulation.ClearDeviceMetricsOverride())
+}
+
+// click clicks, and waits for something.
+func (r *reader) click(selector, then string) {
+	r.t.Helper()
+	r.do(chromedp.Click(selector, chromedp.ByQuery, chromedp.NodeVisible), chromedp.WaitVisible(then, chromedp.ByQuery))
+}
+
+// downloaded is what the browser has saved under a name.
+func (r *reader) downloaded(name string) string {
+	r.t.Helper()
+	path := filepath.Join(r.folder, name)
+	require.Eventually(r.t, func() bool {
+		info, err := os.Stat(path)
+		return err == nil && info.Size() > 0
+	}, 20*time.Second, 50*time.Millisecond, "%s was not downloaded", name)
+	return path
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/imca-project/imca/internal/judge"
+)
+
+// TestFromSignInToGreenCheck goes the way of a developer who has never been here, in either language and on either database: a link, a certificate whose
+// key the browser makes, a real Apache on the files that were downloaded, and its check.
+func TestFromSignInToGreenCheck(t *testing.T) {
+	judge.Need(t, "apache2", "chromium", "unzip", "openssl")
+	names := judge.Knot(t, map[string]string{"test": "", "shop.test": "www A 127.0.0.1"})
+	for language, database := range map[string]func(folder dataFolder) string{
+		"en":    func(folder dataFolder) string { return "sqlite:" + folder.path("imca.db") },
+		"zh-CN": func(dataFolder) string { return judge.Postgres(t) },
+	} {
+		t.Run(language, func(t *testing.T) {
+			folder := dataFolder(filepath.Join(t.TempDir(), "data"))
+			d := startDev(t, string(folder), database(folder), "--resolver", names.Addr, "--allow-egress", "127.0.0.0/8")
+			state, err := folder.state()
+			require.NoError(t, err)
+			// What others have typed is text, wherever it is shown.
+			evil := `<script>alert(1)</script><img src=x onerror=alert(2)>"'`
+			body := `{"name":` + strconv.Quote(evil) + `}`
+			require.NoError(t, d.ask(operatorToken, "PATCH", "/v1/apps/demo", body, http.StatusOK, &struct{}{}))
+			link := strings.TrimSpace(judge.Run(t, "imca", "console", "link", "--url", d.url, "--ca", folder.path(state.CA), "--token-file", folder.path(demoToken)))
+
+			r := newReader(t, d.url, language)
+			r.do(chromedp.Navigate(link))
+			r.look("sign-in")
+			r.click("main button", "main a.button")
+			r.look("begin")
+			var title string
+			r.do(chromedp.Text("h1", &title, chromedp.ByQuery))
+			require.Equal(t, evil, title)
+
+			r.click(`main a[href$="/new"]`, "#domain")
+			r.look("new")
+			r.do(chromedp.SendKeys("#domain", "www.shop.test", chromedp.ByQuery))
+			r.click("#new button", "#download")
+			r.look("ready")
+			r.do(chromedp.Click("#download", chromedp.ByQuery))
+			mine := unpacked(t, r.downloaded("www.shop.test.zip"))
+			port := strconv.Itoa(judge.FreePort(t))
+			conf := filepath.Join(mine, "apache", "www.shop.test.conf")
+			listenOn(t, conf, port)
+			judge.Apache(t, judge.Site{Config: "Listen " + port + "\nDefine IMCA_DIR " + mine + "\nInclude " + conf + "\n", Addrs: []string{"127.0.0.1:" + port}})
+
+			r.click("#certificate", `a[href*="/check"]`)
+			r.look("certificate")
+			r.click(`main a[href*="/check?"]`, "#url")
+			r.do(chromedp.SetValue("#url", "https://www.shop.test:"+port+"/callback", chromedp.ByQuery))
+			r.look("check")
+			r.click("main form button", "#summary")
+			var summary string
+			r.do(chromedp.AttributeValue("#summary", "data-summary", &summary, nil, chromedp.ByQuery))
+			r.look("checked")
+			require.Equal(t, "healthy", summary)
+			r.click(`nav a[href$="/history"]`, "main table")
+			r.look("history")
+			r.click(`nav a[href$="/demo"]`, "#certificates")
+			r.look("portal")
+			r.click(`form[action="/signout"] button`, "#token")
+			r.look("signed-out")
+		})
+	}
+}
+
+// unpacked is the folder of an archive, as unzip leaves it, in which key and certificate belong together by the word of openssl.
+func unpacked(t *testing.T, archive string) string {
+	t.Helper()
+	folder := filepath.Join(t.TempDir(), "mine")
+	require.NoError(t, os.Chmod(filepath.Dir(filepath.Dir(folder)), 0o711)) // so that Apache's workers can walk through
+	judge.Run(t, "unzip", "-q", archive, "-d", folder)
+	key := filepath.Join(folder, "www.shop.test.key")
+	info, err := os.Stat(key)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	require.Equal(t, judge.Run(t, "openssl", "pkey", "-in", key, "-pubout"), judge.Run(t, "openssl", "x509", "-in", filepath.Join(folder, "www.shop.test.crt"), "-noout", "-pubkey"))
+	return folder
+}
