@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -18,11 +19,24 @@ import (
 	"github.com/imca-project/imca/internal/store/storetest"
 )
 
+// checkMethods are the methods that only checks of endpoints call.
+func checkMethods() []string {
+	return []string{
+		"CreateCheck", "Check", "ListChecks", "DueChecks", "LeaseCheck", "FinishCheck", "ForgetChecks",
+		"CreateEndpoint", "Endpoint", "EndpointAt", "ListEndpoints", "RemoveEndpoint", "DueEndpoints", "ScheduleCheck", "HastenEndpoints",
+		"CreateWebhook", "Webhook", "ListWebhooks", "RotateWebhook", "RemoveWebhook", "QueueNotice", "DueDeliveries", "LeaseDelivery", "EndDelivery",
+		"AddAppRoot", "ListAppRoots", "RemoveAppRoot",
+	}
+}
+
 // Every method of the store fails, in both ways, in the middle of a CA's life. Whatever the callers were told, the records hold together:
 // then, after the program was opened again, and after it went on.
 func TestStoreFails(t *testing.T) {
 	for name, fresh := range databases {
 		for _, method := range storetest.Methods() {
+			if slices.Contains(checkMethods(), method) {
+				continue
+			}
 			// Each has a database of its own: to look at everything that is stored is quick while there is little.
 			t.Run(name+"/"+method, func(t *testing.T) {
 				t.Parallel()
@@ -31,26 +45,49 @@ func TestStoreFails(t *testing.T) {
 					r.Quotas = ca.Quotas{CertificatesPerWeek: 10_000, ProofsPerHour: 10_000}
 					r.Prove = func(context.Context, ca.Method, pki.Name, string, string) error { return nil }
 				})
-				f.checks.Look = (&doors{look: func(ca.Visit) (ca.Sight, error) { return ca.Sight{Facts: ca.CheckFacts{Summary: "open"}}, nil }}).Look
-				f.webhooks.Post = (&mailbox{}).Post
-				for _, how := range []storetest.Fault{storetest.DidNotHappen, storetest.DidHappen} {
-					faults := storetest.NewFaults(f.store)
-					f.load(faults)
-					faults.Arm(method, how)
-					told := f.live()
-					f.requireInvariants(told)
-
-					f.open()
-					f.load(f.store)
-					f.requireInvariants(told)
-					again := f.live()
-					require.NoError(t, again.failed)
+				f.failing(method, f.live, func(_ []string, again told) {
 					require.Len(t, again.issued, 2)
-					f.requireInvariants(again)
 					f.requireCRL(rootName)
-				}
+				})
 			})
 		}
+	}
+}
+
+// The same while endpoints are checked: the methods that do that, and those by which its canaries come about.
+func TestStoreFailsWhileChecking(t *testing.T) {
+	for name, fresh := range databases {
+		for _, method := range append(checkMethods(), "RecordCertificate", "CommitSignature", "RevokeCertificate", "App") {
+			t.Run(name+"/"+method, func(t *testing.T) {
+				t.Parallel()
+				f, d := checkingFixture(t, fresh(t))
+				d.answer(func(ca.Visit) (ca.Sight, error) { return ca.Sight{Facts: ca.CheckFacts{Summary: "open"}}, nil })
+				f.webhooks.Post = (&mailbox{}).Post
+				f.failing(method, f.liveChecking, func(called []string, _ told) { require.Contains(t, called, method) })
+			})
+		}
+	}
+}
+
+// failing has a method fail in both ways in a life, and looks at everything that is stored. after gets the methods that were called in it, and what
+// was told in the next one.
+func (f *fixture) failing(method string, live func() told, after func(called []string, again told)) {
+	f.t.Helper()
+	for _, how := range []storetest.Fault{storetest.DidNotHappen, storetest.DidHappen} {
+		faults := storetest.NewFaults(f.store)
+		f.load(faults)
+		faults.Arm(method, how)
+		told := live()
+		called := faults.Called()
+		f.requireInvariants(told)
+
+		f.open()
+		f.load(f.store)
+		f.requireInvariants(told)
+		again := live()
+		require.NoError(f.t, again.failed)
+		f.requireInvariants(again)
+		after(called, again)
 	}
 }
 
@@ -126,7 +163,6 @@ func (f *fixture) live() told {
 		}
 	}
 	result.revoked = append(result.revoked, f.liveRevoking(note)...)
-	f.liveChecking(note)
 	// A server on its way: the list is due, and then it must have dropped what has ended.
 	for _, pause := range []time.Duration{2 * time.Second, 25 * time.Hour, 2 * time.Hour, 2 * time.Hour} {
 		note(f.PublishCRLs(ctx))
@@ -156,9 +192,16 @@ func (f *fixture) live() told {
 }
 
 // liveChecking has an endpoint tested. What a fault has left half done is done by whoever comes next.
-func (f *fixture) liveChecking(note func(error) bool) {
+func (f *fixture) liveChecking() (result told) {
 	f.t.Helper()
 	ctx := f.t.Context()
+	note := func(err error) bool {
+		var refusal *ca.Error
+		if err != nil && !errors.As(err, &refusal) {
+			result.failed = errors.Join(result.failed, err)
+		}
+		return err == nil
+	}
 	k, _, err := f.RunCheck(ctx, operator, ca.NewCheck{URL: "https://www.example.com/"})
 	note(err)
 	note(f.RunDueChecks(ctx))
@@ -198,6 +241,9 @@ func (f *fixture) liveChecking(note func(error) bool) {
 	for _, left := range all {
 		require.True(f.t, left.DueAt.After(f.clock.Now()), "none is lost")
 	}
+	f.clock.advance(2 * time.Minute)
+	note(f.Sweep(ctx))
+	return result
 }
 
 // liveSignedIn signs in by a link, uses the session, and signs out.
