@@ -117,5 +117,7 @@ func TestProblemsArePages(t *testing.T) {
 // TestOnlyKnownWordsAreSaidToBeDone: a link from elsewhere cannot put words into the page's mouth.
 func TestOnlyKnownWordsAreSaidToBeDone(t *testing.T) {
 	w := newWorld(t, sqlite(t))
-	require.NotContains(t, w.as(ca.RoleOperator).page("/console?done=Your+token+was+stolen").body, `role="status"`)
+	p := w.as(ca.RoleOperator)
+	require.NotContains(t, p.page("/console/apps?done=Your+token+was+stolen").body, `role="status"`)
+	require.Contains(t, p.page("/console/apps?done=saved").body, `role="status"`)
 }

@@ -4,11 +4,13 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"fmt"
 	"html"
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -355,7 +357,7 @@ func TestWhatDevelopersTypeIsText(t *testing.T) {
 		require.NoError(t, err)
 
 		p := w.as(ca.RoleOperator)
-		p.cookies["__Host-imca-searches"] = "x" + evil
+		p.cookies["__Host-imca-searches"] = base64.RawURLEncoding.EncodeToString([]byte(`[{"n":` + strconv.Quote(evil) + `,"q":"javascript:alert(1)"}]`))
 		q := url.QueryEscape(evil)
 		pages := append(consolePages(issued.Certificate), "/console/approvals/shop/shop.example.com", "/console/certificates?q="+q, "/console/certificates?app="+q+"&status="+q,
 			"/console/certificates?issued-from="+q, "/console/events?object="+q+"&actor="+q+"&app="+q+"&action="+q+"&outcome="+q, "/console/events?from="+q, "/console/revoke?suffix="+q+"&serials="+q,
