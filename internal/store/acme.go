@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,25 +73,43 @@ func existedIfNone(n int64, err error) error {
 const selectAccount = `SELECT a.id, a.app, COALESCE(a.binding, ''), a.key, a.thumbprint, a.contact, a.status, a.created_at, a.version, t.revoked_at
 	FROM acme_accounts a LEFT JOIN tokens t ON t.id = a.binding WHERE `
 
-func (s *Store) account(ctx context.Context, where string, arg any) (a acme.Account, err error) {
+func scanAccount(r row) (a acme.Account, err error) {
 	var (
 		contact string
 		revoked time.Time
 	)
-	err = one(ctx, s.db, selectAccount+where, []any{arg}, &a.ID, &a.App, &a.Binding, &a.Key, octets(a.Thumbprint[:]), &contact, &a.Status,
-		instant{&a.CreatedAt}, &a.Version, instant{&revoked})
+	err = r.Scan(&a.ID, &a.App, &a.Binding, &a.Key, octets(a.Thumbprint[:]), &contact, &a.Status, instant{&a.CreatedAt}, &a.Version, instant{&revoked})
 	a.Contact, a.BindingRevoked = words(contact), !revoked.IsZero()
 	return a, err
 }
 
-// Account implements acme.Store.
+// Account implements acme.Store. Every request asks for one, so those that come together share a query.
 func (s *Store) Account(ctx context.Context, id string) (acme.Account, error) {
-	return s.account(ctx, `a.id = $1`, text(id))
+	a, err := s.accounts.do(ctx, text(id))
+	a.Key, a.Contact = slices.Clone(a.Key), slices.Clone(a.Contact) // another caller may have the same answer
+	return a, err
+}
+
+// findAccounts answers calls of Account.
+func (s *Store) findAccounts(round []*call[string, acme.Account]) {
+	find(s.db, round, selectAccount+`a.id`, func(id string) any { return id }, func(r row) (string, acme.Account, error) {
+		a, err := scanAccount(r)
+		return a.ID, a, err
+	})
 }
 
 // AccountByKey implements acme.Store.
-func (s *Store) AccountByKey(ctx context.Context, thumbprint [32]byte) (acme.Account, error) {
-	return s.account(ctx, `a.thumbprint = $1`, thumbprint[:])
+func (s *Store) AccountByKey(ctx context.Context, thumbprint [32]byte) (a acme.Account, err error) {
+	found := false
+	err = s.db.query(ctx, func(r row) (err error) {
+		found = true
+		a, err = scanAccount(r)
+		return err
+	}, selectAccount+`a.thumbprint = $1`, thumbprint[:])
+	if err == nil && !found {
+		err = ca.ErrNotFound
+	}
+	return a, err
 }
 
 // CreateAccount implements acme.Store.
@@ -197,27 +217,56 @@ func scanAuthorization(r row) (a acme.Authorization, err error) {
 	return a, err
 }
 
-// Order implements acme.Store.
-func (s *Store) Order(ctx context.Context, id string) (o acme.Order, authorizations []acme.Authorization, err error) {
+const orderColumns = `id, account, names, profile, replaces, not_before, not_after, created_at, expires_at, serial`
+
+func scanOrder(r row) (o acme.Order, err error) {
 	var names string
-	err = one(ctx, s.db, `SELECT id, account, names, profile, replaces, not_before, not_after, created_at, expires_at, serial FROM acme_orders WHERE id = $1`,
-		[]any{text(id)}, &o.ID, &o.Account, &names, &o.Profile, octets(o.Replaces[:]), instant{&o.NotBefore}, instant{&o.NotAfter}, instant{&o.CreatedAt}, instant{&o.ExpiresAt}, octets(o.Serial[:]))
-	if err != nil {
-		return o, nil, err
+	if err := r.Scan(&o.ID, &o.Account, &names, &o.Profile, octets(o.Replaces[:]), instant{&o.NotBefore}, instant{&o.NotAfter}, instant{&o.CreatedAt},
+		instant{&o.ExpiresAt}, octets(o.Serial[:])); err != nil {
+		return o, err
 	}
 	for _, word := range words(names) {
 		n, err := pki.ParseName(word)
 		if err != nil {
-			return o, nil, fmt.Errorf("the order %s has a name that is none: %w", o.ID, err)
+			return o, fmt.Errorf("the order %s has a name that is none: %w", o.ID, err)
 		}
 		o.Names = append(o.Names, n)
 	}
-	err = s.db.query(ctx, func(r row) error {
-		a, err := scanAuthorization(r)
-		authorizations = append(authorizations, a)
-		return err
-	}, `SELECT `+authorizationColumns+` FROM acme_authorizations WHERE "order" = $1 ORDER BY place`, o.ID)
-	return o, authorizations, err
+	return o, nil
+}
+
+// Order implements acme.Store. The two queries are asked together with those of others.
+func (s *Store) Order(ctx context.Context, id string) (acme.Order, []acme.Authorization, error) {
+	o, err := s.orders.do(ctx, text(id))
+	if err != nil {
+		return acme.Order{}, nil, err
+	}
+	authorizations, err := s.authorizations.do(ctx, o.ID)
+	if errors.Is(err, ca.ErrNotFound) {
+		err = nil
+	}
+	o.Names = slices.Clone(o.Names) // another caller may have the same answer
+	return o, slices.Clone(authorizations), err
+}
+
+// findOrders and findAuthorizations answer calls of Order.
+func (s *Store) findOrders(round []*call[string, acme.Order]) {
+	find(s.db, round, `SELECT `+orderColumns+` FROM acme_orders WHERE id`, func(id string) any { return id }, func(r row) (string, acme.Order, error) {
+		o, err := scanOrder(r)
+		return o.ID, o, err
+	})
+}
+
+func (s *Store) findAuthorizations(round []*call[string, []acme.Authorization]) {
+	found := make(map[string][]acme.Authorization)
+	find(s.db, round, `SELECT `+authorizationColumns+` FROM acme_authorizations WHERE "order"`, func(id string) any { return id },
+		func(r row) (string, []acme.Authorization, error) {
+			a, err := scanAuthorization(r)
+			of := append(found[a.Order], a)
+			slices.SortFunc(of, func(a, b acme.Authorization) int { return a.Place - b.Place })
+			found[a.Order] = of
+			return a.Order, of, err
+		})
 }
 
 // ListOrders implements acme.Store.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/imca-project/imca/internal/acme"
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/pki"
 )
@@ -26,8 +27,12 @@ type Store struct {
 	apps    *group[string, ca.App]
 	blocked *group[[32]byte, struct{}]
 
-	nonces    *group[nonce, struct{}]
-	standings *group[pki.Serial, ca.Standing]
+	nonces   *group[nonce, struct{}]
+	accounts *group[string, acme.Account]
+	orders   *group[string, acme.Order]
+
+	authorizations *group[string, []acme.Authorization] // by order
+	standings      *group[pki.Serial, ca.Standing]
 }
 
 var _ ca.Store = (*Store)(nil)
@@ -60,6 +65,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.apps = newGroup(lookers, s.findApps)
 	s.blocked = newGroup(lookers, s.findBlocked)
 	s.nonces = newGroup(db.committers(), s.spendNonces)
+	s.accounts = newGroup(lookers, s.findAccounts)
+	s.orders = newGroup(lookers, s.findOrders)
+	s.authorizations = newGroup(lookers, s.findAuthorizations)
 	s.standings = newGroup(lookers, s.findStandings)
 	return s, nil
 }
@@ -71,6 +79,9 @@ func (s *Store) Close() error {
 	s.apps.close()
 	s.blocked.close()
 	s.nonces.close()
+	s.accounts.close()
+	s.orders.close()
+	s.authorizations.close()
 	s.standings.close()
 	s.db.close()
 	return nil
