@@ -56,6 +56,8 @@ func (s *site) take(ds []*directive) {
 			s.chain = d
 		case "sslcacertificatepath":
 			s.caPath = d
+		case "sslcadnrequestfile", "sslcadnrequestpath":
+			s.listed = d
 		case "sslcarevocationpath":
 			s.crlPath = d
 		}
@@ -95,7 +97,7 @@ func (s *site) inherit(main *site) {
 	if s.engine == nil {
 		s.engine, s.tls = main.engine, main.tls
 	}
-	for _, inherited := range []struct{ mine, others **directive }{{&s.chain, &main.chain}, {&s.caPath, &main.caPath}, {&s.crlPath, &main.crlPath}} {
+	for _, inherited := range []struct{ mine, others **directive }{{&s.chain, &main.chain}, {&s.caPath, &main.caPath}, {&s.crlPath, &main.crlPath}, {&s.listed, &main.listed}} {
 		if *inherited.mine == nil {
 			*inherited.mine = *inherited.others
 		}

@@ -72,6 +72,8 @@ var apacheRows = []row{
 	{name: "an older CA of the same name", lines: []string{"SSLCACertificateFile {dir}/twin.crt"}, codes: "ca_not_ours", mended: true},
 	{name: "an intermediate alone", lines: []string{"SSLCACertificateFile {dir}/issuing.crt"}, codes: "ca_not_ours", mended: true},
 	{name: "a stranger beside ours", lines: []string{"SSLCACertificateFile {dir}/ours-and-stranger.crt"}, codes: "ca_foreign", mended: true},
+	{name: "an issuing CA alone, and nothing to compare with", lines: []string{"SSLCACertificateFile {dir}/issuing.crt"}, alter: func(c *Config, _ *world) { c.ClientCAs = nil }, codes: "ca_no_root"},
+	{name: "expired CA", lines: []string{"SSLCACertificateFile {dir}/lapsedca.crt"}, alter: func(c *Config, _ *world) { c.ClientCAs = nil }, codes: "ca_expired"},
 	{name: "one of two", alter: func(c *Config, w *world) { c.ClientCAs = append(c.ClientCAs[:1:1], w.next.certificate) }, codes: "ca_incomplete"},
 	{name: "DER", lines: []string{"SSLCACertificateFile {dir}/der.crt"}, codes: "unreadable_file", refused: true, cure: named("der.crt", "TencentQQAuthCA.crt")},
 	{name: "empty", lines: []string{"SSLCACertificateFile {dir}/empty.crt"}, codes: "file_missing", refused: true, cure: named("empty.crt", "TencentQQAuthCA.crt")},
@@ -103,6 +105,8 @@ var apacheRows = []row{
 	{name: "of another CA that is known", lines: own("unknown"), alter: func(c *Config, _ *world) { c.Roots = nil }},
 	{name: "1024 bits", lines: append(own("short"), "SSLCipherSuite DEFAULT@SECLEVEL=0"), codes: "weak", cure: named("short.", "www.example.com.")},
 	{name: "key of another", lines: []string{"SSLCertificateKeyFile {dir}/shop.key"}, codes: "key_mismatch", refused: true, cure: named("shop.key", "www.example.com.key")},
+	{name: "no certificate", lines: []string{"-SSLCertificateFile", "-SSLCertificateKeyFile"}, codes: "no_certificate", refused: true},
+	{name: "encrypted key", lines: []string{"SSLCertificateKeyFile {dir}/encrypted.key"}, codes: "key_encrypted", refused: true, cure: named("encrypted.key", "www.example.com.key")},
 	{name: "file not there", lines: []string{"SSLCertificateFile {dir}/none.crt"}, codes: "file_missing", refused: true, cure: named("none.crt", "www.example.com.crt")},
 	{name: "key open to all", files: func(t *testing.T, _ *world, dir string) {
 		require.NoError(t, os.Chmod(filepath.Join(dir, "www.example.com.key"), 0o644))

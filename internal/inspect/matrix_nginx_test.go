@@ -53,8 +53,10 @@ var nginxRows = []row{
 	{name: "list lapsed", lines: []string{"ssl_crl {dir}/lapsed.crl;"}, codes: "list_lapsed", cure: named("lapsed.crl", "TencentQQAuthCA.crl")},
 	{name: "list of another CA", lines: []string{"ssl_crl {dir}/other.crl;"}, codes: "list_foreign", cure: named("other.crl", "TencentQQAuthCA.crl")},
 	{name: "list of the one CA, and not of the other", lines: []string{"ssl_crl {dir}/TencentQQAuthCA.crl;", "ssl_client_certificate {dir}/ours-and-stranger.crt;"},
-		codes: "list_incomplete ca_foreign", mended: true},
+		codes: "ca_foreign list_incomplete", mended: true},
 
+	{name: "list of one of two roots", lines: []string{"ssl_crl {dir}/TencentQQAuthCA.crl;", "ssl_client_certificate {dir}/both.crt;"},
+		alter: func(c *Config, w *world) { c.ClientCAs = append(c.ClientCAs[:1:1], w.next.certificate) }, codes: "list_incomplete"},
 	{name: "behind the issuing CA", lines: ownNginx("chained"), mended: true},
 	{name: "chain incomplete", lines: []string{"ssl_certificate {dir}/unchained.crt;", "ssl_certificate_key {dir}/chained.key;"}, codes: "chain_incomplete", cure: named("unchained.crt", "chained.crt")},
 	{name: "expired", lines: ownNginx("lapsed"), codes: "expired", cure: named("lapsed.", "www.example.com.")},

@@ -80,7 +80,7 @@ var listRules = []rule{
 		why: "There is no list for the platform's certificate: it is refused (unable to get certificate CRL).", advice: "Fetch the list of the platform's CA with 'imca crl keep'.",
 	},
 	{
-		code: "list_incomplete", title: "The list of one CA is missing", severity: Fault, unless: []string{"list_foreign"},
+		code: "list_incomplete", title: "The list of one CA is missing", severity: Warning, unless: []string{"list_foreign"},
 		when: func(s *sight) []match {
 			if !s.checksLists() || len(s.lists()) == 0 || len(s.authorities()) >= aBundle || slices.Contains(s.of(crlCheck).arguments(), "no_crl_for_cert_ok") {
 				return nil
@@ -91,7 +91,13 @@ var listRules = []rule{
 					without = append(without, c)
 				}
 			}
-			return one(len(without) > 0, func() match { return found(s.list.by, "missing: that of "+subjects(without)) })
+			return one(len(without) > 0, func() match {
+				m := found(s.list.by, "missing: that of "+subjects(without))
+				if slices.ContainsFunc(without, func(c *x509.Certificate) bool { return holds(s.ClientCAs, c) }) {
+					m = m.as(Fault) // the platform may show a certificate of that one
+				}
+				return m
+			})
 		},
 		why: "What that CA has certified is refused: a server that checks lists wants one for each CA.", advice: "Put the lists of all the CAs into the file; 'imca crl keep' does it with several --authority.",
 	},

@@ -86,7 +86,7 @@ func (s *sight) whose(v served) *site {
 
 // listsOthers tells whether the CAs that the server lists lack one that the file holds. A server that lists none tells nothing.
 func (s *sight) listsOthers(v served) bool {
-	if len(v.issuers) == 0 || s.of(clientCA) == nil {
+	if len(v.issuers) == 0 || s.of(clientCA) == nil || s.listed != nil || len(s.cas) == 0 {
 		return false
 	}
 	m := s.cas[len(s.cas)-1]

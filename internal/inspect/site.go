@@ -59,13 +59,19 @@ type site struct {
 	chain       *directive   // Apache's SSLCertificateChainFile
 	caPath      *directive   // a folder of CAs, or of lists, which is not looked into
 	crlPath     *directive
+	listed      *directive // Apache's SSLCADNRequestFile: the CAs that it lists to callers are not those that count
 	reading     *reading
 }
 
 // address is where a site is reached: an empty host stands for all of the machine's.
 type address struct{ host, port string }
 
-func (a address) String() string { return net.JoinHostPort(a.host, a.port) }
+func (a address) String() string {
+	if a.host == "" {
+		return "*:" + a.port
+	}
+	return net.JoinHostPort(a.host, a.port)
+}
 
 // meets tells whether callers of one address may come to the other.
 func (a address) meets(b address) bool {
@@ -129,8 +135,8 @@ func (s *site) verifies() bool {
 	return s.mode() != asksNobody || len(s.misplaced) > 0
 }
 
-// forPlatform tells whether the site means to know its callers.
-func (s *site) forPlatform() bool { return s.verifies() || s.of(clientCA) != nil || s.caPath != nil }
+// forPlatform tells whether the site means to know its callers. A CA that it inherits is no word of its own.
+func (s *site) forPlatform() bool { return s.verifies() || s.own(s.of(clientCA)) || s.own(s.caPath) }
 
 // mentions tells whether a directive's arguments hold one of the texts.
 func mentions(d *directive, texts ...string) bool {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/imca-project/imca/internal/judge"
 	"github.com/imca-project/imca/internal/pki"
 )
 
@@ -113,12 +114,17 @@ func newWorld(t testing.TB) *world {
 	issuing, stranger := newAuthority(t, "TencentQQAuthCA-Issuing", w.root), newAuthority(t, "Somebody's CA", nil)
 	w.write(t, "TencentQQAuthCA.crt", encode(w.root.certificate))
 	w.write(t, "next.crt", encode(w.next.certificate))
+	w.write(t, "both.crt", encode(w.root.certificate, w.next.certificate))
 	w.write(t, "twin.crt", encode(newAuthority(t, "TencentQQAuthCA", nil).certificate))
 	w.write(t, "issuing.crt", encode(issuing.certificate))
 	w.write(t, "stranger.crt", encode(stranger.certificate))
 	w.write(t, "ours-and-stranger.crt", encode(w.root.certificate, stranger.certificate))
 	w.write(t, "empty.crt", nil)
 	w.write(t, "der.crt", w.root.certificate.Raw)
+	lapsed := &authority{key: w.root.key}
+	w.write(t, "lapsedca.crt", encode(lapsed.sign(t, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "An old CA"}, IsCA: true, BasicConstraintsValid: true, NotBefore: begin, NotAfter: begin.Add(time.Hour),
+	}, w.root.key.Public())))
 	var public []*x509.Certificate
 	for range aBundle {
 		public = append(public, newAuthority(t, "A Public CA", nil).certificate)
@@ -127,6 +133,7 @@ func newWorld(t testing.TB) *world {
 
 	name := "www.example.com"
 	w.own(t, name, w.root, nil, name)
+	judge.Run(t, "openssl", "pkey", "-in", filepath.Join(w.dir, name+".key"), "-aes256", "-passout", "pass:secret", "-out", filepath.Join(w.dir, "encrypted.key"))
 	w.own(t, "older", w.root, nil, name)
 	w.own(t, "lapsed", w.root, func(c *x509.Certificate) { c.NotAfter = begin.Add(time.Hour) }, name)
 	w.own(t, "soon", w.root, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = begin.AddDate(0, 0, -80), begin.AddDate(0, 0, 10) }, name)
