@@ -69,6 +69,8 @@ func (d *door) routes() []route {
 		{post, "/v1/certificates/{serial}/release", d.private(d.releaseCertificate)},
 		{post, "/v1/certificates/{serial}/renew", d.private(d.renewCertificate)},
 		{post, "/v1/revocations", d.private(d.revokeFound)},
+		{post, "/v1/replacements", d.private(d.planReplacements)},
+		{get, "/v1/replacements", d.private(d.listReplacements, "app", "limit", "cursor")},
 
 		{post, "/v1/domains", d.private(d.addDomain)},
 		{get, "/v1/domains", d.private(d.listDomains, "app", "state", "suffix", "limit", "cursor")},

@@ -89,6 +89,18 @@ func (c *Client) RevokeFound(ctx context.Context, req RevocationRequest) (*Revoc
 	return &step, err
 }
 
+// PlanReplacements does one step of a ReplacementRequest: it is repeated with Next as Cursor until that is empty.
+func (c *Client) PlanReplacements(ctx context.Context, req ReplacementRequest) (*Replacements, error) {
+	var step Replacements
+	err := c.send(ctx, http.MethodPost, "/v1/replacements", nil, req, &step)
+	return &step, err
+}
+
+// Replacements is a page of the certificates that are to be replaced, the most urgent first.
+func (c *Client) Replacements(ctx context.Context, f Filter) (*Page[Replacement], error) {
+	return list[Replacement](ctx, c, "/v1/replacements", f)
+}
+
 // Filter selects and pages a list, by the names of the parameters in openapi.yaml, such as "suffix", "limit" and "cursor". Empty values select
 // nothing.
 type Filter map[string]string

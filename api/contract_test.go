@@ -43,6 +43,7 @@ func TestWireTypes(t *testing.T) {
 	for schema, wire := range map[string]any{
 		"IssueRequest": api.IssueRequest{}, "RenewRequest": api.RenewRequest{}, "RevokeRequest": api.RevokeRequest{},
 		"RevocationRequest": api.RevocationRequest{}, "Revocations": api.Revocations{},
+		"ReplacementRequest": api.ReplacementRequest{}, "Replacements": api.Replacements{}, "Replacement": api.Replacement{},
 		"CertificateSummary": api.CertificateSummary{}, "Certificate": api.Certificate{},
 		"AppRequest": api.AppRequest{}, "AppChange": api.AppChange{}, "App": api.App{},
 		"DomainRequest": api.DomainRequest{}, "VerifyRequest": api.VerifyRequest{}, "ApproveRequest": api.ApproveRequest{},
@@ -187,7 +188,7 @@ func TestExamples(t *testing.T) {
 			sent++
 		}
 	}
-	require.Equal(t, 21, sent)
+	require.Equal(t, 22, sent)
 }
 
 func TestPublicPages(t *testing.T) {

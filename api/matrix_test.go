@@ -41,6 +41,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"POST /v1/certificates/{serial}/revoke":        {`{"reason":"superseded"}`, [7]int{401, 401, 404, 200, 403, 200, 200}},
 		"POST /v1/certificates/{serial}/release":       {"", [7]int{401, 401, 403, 403, 403, 200, 200}},
 		"POST /v1/revocations":                         {`{"suffix":"example.com","dry_run":true}`, [7]int{401, 401, 200, 200, 403, 200, 200}},
+		"POST /v1/replacements":                        {`{"suffix":"example.com","replace_by":"2099-01-01"}`, [7]int{401, 401, 403, 403, 403, 200, 200}},
+		"GET /v1/replacements":                         {"", [7]int{401, 401, 200, 200, 200, 200, 200}},
 		"POST /v1/certificates/{serial}/renew":         {"", [7]int{401, 401, 404, 201, 403, 201, 201}},
 		"POST /v1/domains":                             {`{"domain":"new.example.com","app":"demo"}`, [7]int{401, 401, 404, 201, 403, 200, 200}},
 		"GET /v1/domains":                              {"", [7]int{401, 401, 200, 200, 200, 200, 200}},

@@ -66,6 +66,35 @@ type Revocations struct {
 	Confirm       string               `json:"confirm,omitempty"` // at the end of a dry run
 }
 
+// ReplacementRequest says which certificates clients shall renew before a time: at least one filter, or serials, as in a RevocationRequest.
+type ReplacementRequest struct {
+	Suffix       string   `json:"suffix,omitempty" max:"1024"`
+	App          string   `json:"app,omitempty" max:"64"`
+	SPKISHA256   string   `json:"spki_sha256,omitempty" max:"95"`
+	Authority    string   `json:"authority,omitempty" max:"200"`
+	Profile      string   `json:"profile,omitempty" max:"64"`
+	IssuedAfter  string   `json:"issued_after,omitempty" max:"64"`
+	IssuedBefore string   `json:"issued_before,omitempty" max:"64"`
+	Serials      []string `json:"serials,omitempty" max:"64" most:"500"`
+
+	ReplaceBy string `json:"replace_by,omitempty" max:"64"` // a time or a date; empty takes the wish back
+	Cursor    string `json:"cursor,omitempty" max:"4096"`   // Next of the answer before
+}
+
+// Replacements is what one step of a ReplacementRequest has done.
+type Replacements struct {
+	Planned int      `json:"planned"`           // valid certificates that this step has found
+	Missing []string `json:"missing,omitempty"` // serials that there are not
+	Next    string   `json:"next,omitempty"`    // the cursor to go on with; empty at the end
+}
+
+// Replacement is a certificate that is to be replaced.
+type Replacement struct {
+	ReplaceBy   time.Time          `json:"replace_by"`
+	PlannedAt   time.Time          `json:"planned_at"`
+	Certificate CertificateSummary `json:"certificate"`
+}
+
 // CertificateSummary is a certificate in a list.
 type CertificateSummary struct {
 	Serial            string     `json:"serial"`        // 34 lower-case hexadecimal digits

@@ -35,6 +35,8 @@ func newList(p *program) *cobra.Command {
 	var (
 		list   listFlags
 		values = make([]string, len(filterFlags))
+
+		toReplace bool
 	)
 	cmd := &cobra.Command{
 		Use: "list", Short: "List and search certificates", Args: noArgs,
@@ -45,6 +47,7 @@ func newList(p *program) *cobra.Command {
 		cmd.Flags().StringVar(&values[i], f.flag, "", f.usage)
 	}
 	list.addTo(cmd)
+	cmd.Flags().BoolVar(&toReplace, "to-replace", false, "those that an operator wants replaced, the most urgent first ('imca replace'); of the filters, with --app alone")
 	oneOf(cmd, "status", ca.Statuses())
 	oneOf(cmd, "profile", []string{issuer.ServerProfile, issuer.ClientProfile})
 	r := remoteFlags(p, cmd, demoToken)
@@ -55,6 +58,9 @@ func newList(p *program) *cobra.Command {
 			if strings.HasPrefix(f.flag, "expires-") || strings.HasPrefix(f.flag, "issued-") {
 				filter[f.parameter] = moment(values[i], strings.HasPrefix(f.flag, "issued-"), time.Now())
 			}
+		}
+		if toReplace {
+			return listPages(p, list.all, filter, func(f api.Filter) (*api.Page[api.Replacement], error) { return c.Replacements(ctx, f) }, replacementTable)
 		}
 		return listPages(p, list.all, filter, func(f api.Filter) (*api.Page[api.CertificateSummary], error) { return c.Certificates(ctx, f) }, certificateTable)
 	})

@@ -40,7 +40,7 @@ Start with 'imca dev': it runs everything on this machine. In production it is '
 	)
 	root.AddCommand(inGroup(groupCertificates, newIssue(p), newList(p), newShow(p), newRenew(p), newRevoke(p), newDomain(p), newCheck(p), newInspect(p), newEndpoint(p), newWebhook(p), newConsole(p))...)
 	root.AddCommand(inGroup(groupServer, newDev(p), newInit(p), newServe(p), newMigrate(p), newDoctor(p), newHealth(p))...)
-	root.AddCommand(inGroup(groupOperators, newApp(p), newToken(p), newCA(p), newCRL(p), newClient(p), newRelease(p))...)
+	root.AddCommand(inGroup(groupOperators, newApp(p), newToken(p), newCA(p), newCRL(p), newClient(p), newRelease(p), newReplace(p))...)
 	root.AddCommand(newVersion(p), newExitCodes())
 	return root
 }
