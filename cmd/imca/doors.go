@@ -18,7 +18,7 @@ func (s *Server) private() http.Handler {
 		"ca": public, "crl": public, "ocsp": public, "acme": s.acme(),
 		"v1": rest, "docs": rest, "openapi.yaml": rest, "problems": rest, "healthz": rest, "readyz": rest,
 	}, console.New(console.Config{
-		CA: s.ca, Frame: s.frame, ClientName: s.cfg.ClientName, ACME: s.acmeServer(), ACMEOpenApp: s.cfg.ACME.OpenApp, Metrics: s.metrics, Settings: s.cfg.Settings, Log: s.cfg.Log,
+		CA: s.ca, Frame: s.frame, ClientName: s.cfg.ClientName, ACME: s.acmeServer(), ACMEOpenApp: s.cfg.ACME.OpenApp, Provider: s.provider, Metrics: s.metrics, Settings: s.cfg.Settings, Log: s.cfg.Log,
 		Background: func(do func(context.Context)) { s.background.Go(func() { do(s.life) }) },
 	}))
 }

@@ -65,7 +65,8 @@ type Server struct {
 	tls   keptCertificate
 	frame *web.Frame
 
-	machines *x509.CertPool // who certifies operators' machines; nil: nobody
+	provider console.Provider // where people sign in; nil: nowhere else
+	machines *x509.CertPool   // who certifies operators' machines; nil: nobody
 
 	metrics   *web.Metrics
 	listening map[string]*listening // by "https", "http", "ops"
@@ -143,7 +144,7 @@ func (s *Server) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	identify, err := identify(s.cfg.OIDC, s.cfg.Now)
+	identify, err := s.identifier()
 	if err != nil {
 		return err
 	}

@@ -234,6 +234,11 @@ func (s *settings) open() config.Faults {
 			faults.Add("database_password", "%v.", err)
 		}
 	}
+	if s.OIDC.ClientSecret != "" {
+		if _, err := keys.Passphrase(s.OIDC.ClientSecret); err != nil {
+			faults.Add("oidc.client_secret", "%v.", err)
+		}
+	}
 	if s.TLS.Key != "" {
 		if err := openToOthers(s.TLS.Key); err != nil {
 			faults.Add("tls.key", "%v.", err)

@@ -13,12 +13,13 @@ import (
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/config"
 	"github.com/imca-project/imca/internal/egress"
+	"github.com/imca-project/imca/internal/keys"
 	"github.com/imca-project/imca/internal/oidc"
 	"github.com/imca-project/imca/internal/pki"
 )
 
-// identify asks an identity provider who somebody is; nil where none is configured.
-func identify(o config.OIDC, now func() time.Time) (func(ctx context.Context, token string) (ca.Identity, error), error) {
+// newVerifier makes what asks an identity provider who somebody is; nil where none is configured.
+func newVerifier(o config.OIDC, now func() time.Time) (*oidc.Verifier, error) {
 	if o.Issuer == "" {
 		return nil, nil
 	}
@@ -51,7 +52,23 @@ func identify(o config.OIDC, now func() time.Time) (func(ctx context.Context, to
 	if err != nil {
 		return nil, fmt.Errorf("reading oidc: %w", err)
 	}
-	return v.Identify, nil
+	return v, nil
+}
+
+// identifier tells who somebody is by the word of the configured provider, and has people sign in there; nil where there is none.
+func (s *Server) identifier() (func(ctx context.Context, token string) (ca.Identity, error), error) {
+	verifier, err := newVerifier(s.cfg.OIDC, s.cfg.Now)
+	if err != nil || verifier == nil {
+		return nil, err
+	}
+	if ref := s.cfg.OIDC.ClientSecret; ref != "" {
+		secret, err := keys.Passphrase(ref)
+		if err != nil {
+			return nil, fmt.Errorf("reading oidc.client_secret: %w", err)
+		}
+		s.provider = verifier.Provider(string(secret))
+	}
+	return verifier.Identify, nil
 }
 
 // readPool reads a file of CA certificates.

@@ -235,6 +235,10 @@ type OIDC struct {
 	// Audience is what tokens for this service have in `aud`; for ID tokens it is the client ID.
 	Audience string `yaml:"audience,omitempty"`
 
+	// ClientSecret is where the secret of the client is, `env:NAME` or `file:PATH`, whose ID the audience then is: with it people sign in to the web
+	// pages at the provider, which has to know `https://HOST/signin/provider/back` as an address to come back to.
+	ClientSecret string `yaml:"client_secret,omitempty"`
+
 	// RoleClaim is the claim that roles come from; a dot leads into an object, as in `realm_access.roles`. `roles` when empty.
 	RoleClaim string `yaml:"role_claim,omitempty"`
 

@@ -141,6 +141,7 @@ func (c *Config) startPathsAt(folder string) {
 	c.TLS.Certificate = place(c.TLS.Certificate, "")
 	c.TLS.Key = place(c.TLS.Key, "")
 	c.OIDC.CA = place(c.OIDC.CA, "")
+	c.OIDC.ClientSecret = place(c.OIDC.ClientSecret, "file:")
 	c.Machines.CA = place(c.Machines.CA, "")
 	c.CA.Keys = place(c.CA.Keys, "")
 	c.CA.Passphrase = place(c.CA.Passphrase, "file:")

@@ -38,6 +38,9 @@ type Config struct {
 	// ACMEOpenApp is the app whose ACME accounts need no credential; empty: all need one.
 	ACMEOpenApp string
 
+	// Provider is the identity provider that people can sign in at; nil: there is none.
+	Provider Provider
+
 	// Metrics are what this process has counted and timed; nil: nothing.
 	Metrics *web.Metrics
 
@@ -71,6 +74,7 @@ type site struct {
 	desk        *handover.Desk
 	acme        acmelines.Server
 	acmeOpenApp string
+	provider    Provider
 	runs        *runs
 }
 
@@ -78,7 +82,7 @@ type site struct {
 func New(cfg Config) http.Handler {
 	s := &site{
 		ca: cfg.CA, frame: cfg.Frame, clientName: cfg.ClientName, assets: loadAssets(), languages: loadLanguages(), metrics: cfg.Metrics, settings: cfg.Settings,
-		desk: handover.New(cfg.CA, cfg.ClientName), acme: cfg.ACME, acmeOpenApp: cfg.ACMEOpenApp,
+		desk: handover.New(cfg.CA, cfg.ClientName), acme: cfg.ACME, acmeOpenApp: cfg.ACMEOpenApp, provider: cfg.Provider,
 		runs: &runs{ca: cfg.CA, background: cfg.Background, now: cfg.Frame.Now, log: cmp.Or(cfg.Log, slog.Default()), all: make(map[string]*run)},
 	}
 	if s.clientName.IsZero() {
@@ -96,6 +100,10 @@ func New(cfg Config) http.Handler {
 	r.Post("/language", s.open(chooseLanguage))
 	r.Get("/signin", s.open(askSignIn))
 	r.Get("/signin/{link}", s.open(askLink))
+	if s.provider != nil {
+		r.Get(providerPath, s.open(toProvider))
+		r.Get(providerPath+"/back", s.open(fromProvider))
+	}
 	r.Post("/signin", s.open(signIn))
 	r.Post("/signout", s.open(signOut))
 	for _, route := range routes() {

@@ -10,9 +10,10 @@ import (
 
 // signInPage asks who is there.
 type signInPage struct {
-	Next   string
-	Link   string // the secret of a link that was opened; empty: a token is asked for
-	Faults faults
+	Next     string
+	Provider bool   // people can sign in at an identity provider, too
+	Link     string // the secret of a link that was opened; empty: a token is asked for
+	Faults   faults
 }
 
 func (signInPage) template() string { return "signin" }
@@ -21,7 +22,7 @@ func askSignIn(v *visit) error {
 	if _, err := v.whose(v.r); err == nil {
 		return v.redirect(ownPath(v.r.URL.Query().Get("next"), "/"))
 	}
-	return v.show(signInPage{Next: ownPath(v.r.URL.Query().Get("next"), "/")})
+	return v.show(signInPage{Next: ownPath(v.r.URL.Query().Get("next"), "/"), Provider: v.provider != nil})
 }
 
 // askLink asks whether to sign in: the link is spent by a form, and not by programs that look at where links lead.
@@ -29,7 +30,7 @@ func askLink(v *visit) error { return v.show(signInPage{Next: "/", Link: v.param
 
 // signIn begins a session of who shows a token, or the secret of a link.
 func signIn(v *visit) error {
-	p := signInPage{Next: ownPath(v.r.PostFormValue("next"), "/"), Link: v.r.PostFormValue("link")}
+	p := signInPage{Next: ownPath(v.r.PostFormValue("next"), "/"), Provider: v.provider != nil, Link: v.r.PostFormValue("link")}
 	var cookie string
 	err := v.frame.Stranger(v.r, func(nobody ca.Principal) (err error) {
 		if p.Link != "" {
@@ -49,15 +50,15 @@ func signIn(v *visit) error {
 	if err != nil {
 		return err
 	}
-	v.setSession(cookie, 0)
+	v.setCookie(cookieName, cookie, 0)
 	return v.redirect(p.Next)
 }
 
-// setSession gives the browser its cookie, or takes it away. It is Lax, because links from mails and terminals lead here too; forms of other sites are
+// setCookie gives the browser a cookie for so many seconds (0: until it is closed), or takes it away. It is Lax, because links from mails and terminals lead here too; forms of other sites are
 // refused before they come this far.
-func (v *visit) setSession(secret string, age int) {
+func (v *visit) setCookie(name, secret string, age int) {
 	http.SetCookie(v.w, &http.Cookie{
-		Name: cookieName, Value: secret, Path: "/", MaxAge: age, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Name: name, Value: secret, Path: "/", MaxAge: age, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
 }
 
@@ -67,6 +68,6 @@ func signOut(v *visit) error {
 			return err
 		}
 	}
-	v.setSession("", -1)
+	v.setCookie(cookieName, "", -1)
 	return v.redirect(done("/signin", "signed-out"))
 }

@@ -5,7 +5,7 @@
 // service as its audience, and is not over; a role comes from the configured values of the configured claim alone, and who has none of them is
 // nobody; no developer comes in this way.
 //
-// It keeps no sessions and forwards nobody: the token is the caller's to get.
+// Where people sign in by a browser, it sends them to the provider and gets their token (Provider). It keeps no sessions.
 package oidc
 
 import (
@@ -20,6 +20,7 @@ import (
 	"time"
 
 	upstream "github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
 
 	"github.com/imca-project/imca/internal/ca"
 )
@@ -43,6 +44,7 @@ type Verifier struct {
 
 	mu       sync.Mutex
 	verifier *upstream.IDTokenVerifier
+	endpoint oauth2.Endpoint // where browsers sign in
 }
 
 // New checks the configuration and returns its Verifier.
@@ -106,6 +108,7 @@ func (v *Verifier) ready() (*upstream.IDTokenVerifier, error) {
 	if err != nil {
 		return nil, err
 	}
+	v.endpoint = provider.Endpoint()
 	v.verifier = provider.Verifier(&upstream.Config{
 		ClientID: v.cfg.Audience, Now: v.cfg.Now,
 		SupportedSigningAlgs: []string{upstream.RS256, upstream.RS384, upstream.RS512, upstream.PS256, upstream.ES256, upstream.ES384, upstream.EdDSA},
