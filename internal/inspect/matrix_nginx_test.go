@@ -26,6 +26,7 @@ var nginxRows = []row{
 	{name: "optional, and the site insists", lines: []string{"ssl_verify_client optional;"}, codes: ""},
 	{name: "optional_no_ca", lines: []string{"ssl_verify_client optional_no_ca;"}, codes: "any_ca", mended: true},
 	{name: "a word of Apache", lines: []string{"ssl_verify_client require;"}, codes: "verify_unknown", refused: true, mended: true},
+	{name: "another name demanded", conf: strings.Replace(nginxBase, `callback\.platform\.internal`, `callback\.example\.org`, 1), codes: "pin_differs", cure: named(`callback\.example\.org`, `callback\.platform\.internal`)},
 	{name: "no name demanded", conf: unpinned(nginxBase), codes: "pin_missing", mended: true},
 	{name: "in location", conf: strings.Replace(strings.Replace(nginxBase, "    ssl_verify_client on;\n", "", 1), "location /", "location /callback {\nssl_verify_client on;\n}\nlocation /", 1), codes: "wrong_context", refused: true, mended: true},
 	{name: "for a longer chain", lines: []string{"ssl_verify_depth 0;"}, codes: ""},
@@ -51,6 +52,7 @@ var nginxRows = []row{
 
 	{name: "list", lines: []string{"ssl_crl {dir}/TencentQQAuthCA.crl;"}, mended: true},
 	{name: "list lapsed", lines: []string{"ssl_crl {dir}/lapsed.crl;"}, codes: "list_lapsed", cure: named("lapsed.crl", "TencentQQAuthCA.crl")},
+	{name: "list of tomorrow", lines: []string{"ssl_crl {dir}/tomorrow.crl;"}, codes: "list_not_yet", cure: named("tomorrow.crl", "TencentQQAuthCA.crl")},
 	{name: "list of another CA", lines: []string{"ssl_crl {dir}/other.crl;"}, codes: "list_foreign", cure: named("other.crl", "TencentQQAuthCA.crl")},
 	{name: "list of the one CA, and not of the other", lines: []string{"ssl_crl {dir}/TencentQQAuthCA.crl;", "ssl_client_certificate {dir}/ours-and-stranger.crt;"},
 		codes: "ca_foreign list_incomplete", mended: true},

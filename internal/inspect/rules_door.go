@@ -179,6 +179,22 @@ var doorRules = []rule{
 		advice: "Let in that name alone.",
 	},
 	{
+		code: "pin_differs", title: "The name that is let in is not the platform's, it seems", severity: Warning,
+		when: func(s *sight) []match {
+			another := func(d *directive) bool {
+				return mentions(d, "ssl_client_s_dn") && !strings.Contains(literal(d), s.Platform)
+			}
+			if s.mode() == asksNobody || len(s.pins) == 0 || slices.ContainsFunc(s.pins, func(d *directive) bool { return !another(d) }) {
+				return nil
+			}
+			m := found(s.pins[0], s.Platform+" does not occur in it")
+			m.likely = true
+			return []match{m}
+		},
+		why:    "A certificate with another name is verified, and then refused: the platform sees 403.",
+		advice: "Compare with the common name of the platform's certificate; if that is another, say so with --client-name.",
+	},
+	{
 		code: "shadowed", title: "Another site answers for this one's name", severity: Fault,
 		when: func(s *sight) []match {
 			if len(s.names) == 0 {
@@ -235,6 +251,15 @@ var doorRules = []rule{
 		why:    "They are broken, and no client of the platform uses them.",
 		advice: "Switch off what is older than TLS 1.2.",
 	},
+}
+
+// literal is the text of a directive and its block without what escapes dots in patterns.
+func literal(d *directive) string {
+	text := strings.Join(d.args, " ")
+	for _, inner := range d.block {
+		text += " " + inner.name + " " + literal(inner)
+	}
+	return strings.NewReplacer(`\`, "", "[.]", ".").Replace(text)
 }
 
 // depths are how long a chain of callers may be, and how long the platform's is. Apache counts the root, nginx does not.

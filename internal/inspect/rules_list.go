@@ -62,6 +62,18 @@ var listRules = []rule{
 		why: "When it has lapsed, every caller is refused. Two thirds of its life are over, so nothing keeps it fresh, it seems.", advice: "Keep it fresh with 'imca crl keep'.",
 	},
 	{
+		code: "list_not_yet", title: "The revocation list is not valid yet", severity: Fault,
+		when: func(s *sight) []match {
+			for _, list := range s.lists() {
+				if list.ThisUpdate.After(s.now) && s.checksLists() {
+					return []match{found(s.list.by, fmt.Sprintf("that of %s is of %s", list.Issuer, stamp(list.ThisUpdate)))}
+				}
+			}
+			return nil
+		},
+		why: "Every caller is refused, the platform too.", advice: "Set the clock of this machine, if it is behind; otherwise fetch the list again.",
+	},
+	{
 		code: "list_foreign", title: "The revocation list is not of the platform's CA", severity: Fault,
 		when: func(s *sight) []match {
 			cas := slices.Concat(s.authorities(), s.ClientCAs)

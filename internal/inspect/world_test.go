@@ -85,8 +85,13 @@ func (a *authority) leaf(t testing.TB, alter func(*x509.Certificate), names ...s
 
 func (a *authority) list(t testing.TB, until time.Time, extensions ...pkix.Extension) []byte {
 	t.Helper()
+	return a.listFrom(t, begin, until, extensions...)
+}
+
+func (a *authority) listFrom(t testing.TB, from, until time.Time, extensions ...pkix.Extension) []byte {
+	t.Helper()
 	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
-		Number: big.NewInt(1), ThisUpdate: begin, NextUpdate: until, ExtraExtensions: extensions,
+		Number: big.NewInt(1), ThisUpdate: from, NextUpdate: until, ExtraExtensions: extensions,
 	}, a.certificate, a.key)
 	require.NoError(t, err)
 	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})
@@ -160,6 +165,7 @@ func newWorld(t testing.TB) *world {
 	w.key(t, "short.key", short)
 
 	w.write(t, "TencentQQAuthCA.crl", w.root.list(t, begin.AddDate(0, 0, 7)))
+	w.write(t, "tomorrow.crl", w.root.listFrom(t, begin.AddDate(0, 0, 2), begin.AddDate(0, 0, 7)))
 	w.write(t, "lapsed.crl", w.root.list(t, begin.Add(time.Hour)))
 	w.write(t, "soon.crl", w.root.list(t, begin.Add(30*time.Hour)))
 	w.write(t, "other.crl", stranger.list(t, begin.AddDate(0, 0, 7)))
