@@ -47,8 +47,8 @@ lists fresh and looked at; is what is on the disk also what is served? Each find
 it. Nothing is changed. 'imca check' tests the same server from outside.
 
 PATH is the folder of the configuration, or its first file; without it the usual places are looked through. Run it as root, or as somebody who
-may read the keys. The server's own program is asked for its opinion ('apache2 -t', 'nginx -T': nginx makes log files that are missing when it is
-asked), and the addresses of the sites are called, if they are of this machine; with --files-only neither is done.
+may read the keys. The server's own program is asked for its opinion ('apache2 -t', 'nginx -T': nginx makes logs and temporary folders that are
+missing when it is asked), and the addresses of the sites are called, if they are of this machine; with --files-only neither is done.
 
 The platform's CA, which the server must have, comes from --ca-file, from the server of --url (IMCA_URL), or from the data folder of an 'imca dev'.
 

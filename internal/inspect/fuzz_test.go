@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,5 +110,24 @@ func FuzzInspect(f *testing.F) {
 			}
 		}
 		require.NotContains(t, Render(report, Style{}), "\x1b")
+	})
+}
+
+// FuzzProgram has a server's program say anything. Property: what is taken from it is a line of a file, or one line of text, and a dump of lines is
+// read back as those lines.
+func FuzzProgram(f *testing.F) {
+	f.Add("# In file: /etc/apache2/apache2.conf\n#  12:\nListen 443\n<VirtualHost *:443>\n  #   14:\n", 3)
+	f.Add("AH00526: Syntax error on line 3 of /etc/x.conf:\nSSLEngine takes one argument\n", 1)
+	f.Add("2026/11/24 01:34:43 [emerg] 1#1: unknown directive \"x\" in /etc/nginx/nginx.conf:6\n", 1)
+	f.Fuzz(func(t *testing.T, output string, line int) {
+		for at := range dumped(output) {
+			require.NotEmpty(t, at.File)
+			require.Positive(t, at.Line)
+		}
+		text, _ := complaint(output)
+		require.NotContains(t, text, "\n")
+		if line > 0 {
+			require.Equal(t, map[Position]bool{{"/x y.conf", line}: true}, dumped(fmt.Sprintf("# In file: /x y.conf\n#%4d:\nA b\n", line)))
+		}
 	})
 }

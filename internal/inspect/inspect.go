@@ -115,7 +115,7 @@ func Inspect(ctx context.Context, c Config) (*Report, error) {
 	if len(top) == 0 && len(i.reading.faults) > 0 {
 		return nil, fmt.Errorf("reading the configuration: %w", i.reading.faults[0])
 	}
-	i.ask(ctx)
+	i.ask(ctx, top)
 	switch {
 	case i.reading.broken:
 		i.cannotTell("what the sites are: first mend what cannot be read")

@@ -1,12 +1,11 @@
 package inspect
 
 import (
+	"crypto/x509"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"crypto/x509"
 
 	"github.com/stretchr/testify/require"
 )
@@ -40,7 +39,7 @@ var apacheRows = []row{
 	// Who gets in.
 	{name: "not asked", lines: []string{"-SSLVerifyClient"}, codes: "not_asked", mended: true},
 	{name: "none", lines: []string{"SSLVerifyClient none"}, codes: "not_asked", mended: true},
-	{name: "optional", lines: []string{"SSLVerifyClient optional"}, conf: unpinned(apacheBase), codes: "not_required", mended: false},
+	{name: "optional", lines: []string{"SSLVerifyClient optional"}, conf: unpinned(apacheBase), codes: "not_required"},
 	{name: "optional, and a name is demanded", lines: []string{"SSLVerifyClient optional"}},
 	{name: "optional_no_ca", lines: []string{"SSLVerifyClient optional_no_ca"}, codes: "any_ca", mended: true},
 	{name: "require by another word", lines: []string{"SSLVerifyClient on"}, mended: true},
@@ -61,7 +60,7 @@ var apacheRows = []row{
 	{name: "inherited from the main server", conf: "SSLVerifyClient optional_no_ca\n" + strings.Replace(apacheBase, "    SSLVerifyClient require\n", "", 1),
 		codes: "any_ca", mended: true},
 	{name: "behind conditions", conf: "<IfModule !mod_ssl.c>\nUnknown\n</IfModule>\n<IfModule mod_ssl.c>\nDefine FILES {dir}\n" +
-		strings.ReplaceAll(apacheBase, "{dir}", "${FILES}") + "</IfModule>\n<IfVersion < 2.0>\n" + strings.Replace(rest, "require", "none", 1) + "</IfVersion>\n", mended: false},
+		strings.ReplaceAll(apacheBase, "{dir}", "${FILES}") + "</IfModule>\n<IfVersion < 2.0>\n" + strings.Replace(rest, "require", "none", 1) + "</IfVersion>\n"},
 
 	// Versions.
 	{name: "TLS 1.0 alone", lines: []string{"SSLProtocol TLSv1", "SSLCipherSuite DEFAULT@SECLEVEL=0"}, codes: "old_tls_only", mended: true},

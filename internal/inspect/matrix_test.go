@@ -32,7 +32,7 @@ type row struct {
 	refused bool
 	// mended: the mends turn it green, and let the platform in and nobody else.
 	mended bool
-	// cured: the advice does, which is no matter of the configuration's lines.
+	// cure does what the advice says, where no mend can know it: which file is the right one.
 	cure func(conf string) string
 }
 
@@ -158,7 +158,6 @@ func (w *world) try(t *testing.T, s software, r row) {
 	}
 	report, err := Inspect(t.Context(), c)
 	require.NoError(t, err)
-	// That nobody answers is no news, if the server was refused.
 	require.Equal(t, r.codes, strings.TrimSpace(strings.Replace(codes(report), "not_served", "", 1)), "%s", Render(report, Style{}))
 	for _, f := range report.Findings {
 		requireFinding(t, f)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -13,13 +14,15 @@ import (
 
 // ask has the server's own program read the configuration: what it refuses counts, whatever we think of it, and Apache tells which lines are in
 // force.
-func (i *inspection) ask(ctx context.Context) {
+func (i *inspection) ask(ctx context.Context, top []*directive) {
 	if i.Run == nil {
 		i.cannotTell("whether %s itself takes the configuration: its program was not asked", i.Server)
 		return
 	}
 	for _, c := range i.commands() {
+		tidy := i.withoutTrace(top)
 		output, err := i.Run(ctx, c)
+		tidy()
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
 			continue
 		}
@@ -36,11 +39,35 @@ func (i *inspection) ask(ctx context.Context) {
 	i.cannotTell("whether %s itself takes the configuration: its program is not on this machine, or not where programs are looked for", i.Server)
 }
 
+// withoutTrace returns what is to be called after nginx was asked: nginx makes its pid file even then, which a server that does not run must not have.
+func (i *inspection) withoutTrace(top []*directive) func() {
+	file := "/run/nginx.pid"
+	if d := last(top, "pid"); d != nil {
+		file = d.arg(0)
+	}
+	if i.Server != Nginx || !filepath.IsAbs(file) || exists(file) {
+		return func() {}
+	}
+	return func() {
+		if info, err := os.Lstat(file); err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+			_ = os.Remove(file) // who may not remove it, could not have made it
+		}
+	}
+}
+
 // commands are what asks the program, by each name that it has.
 func (i *inspection) commands() []Command {
 	folder := filepath.Dir(i.file)
 	if i.Server == Nginx {
-		return []Command{{Program: "nginx", Args: []string{"-T", "-e", "stderr", "-p", folder, "-c", i.file}}}
+		args := []string{"-T", "-e", "stderr", "-c", i.file}
+		switch {
+		case folder == "/etc/nginx": // the packages' nginx has a prefix of its own, where its logs are
+		case filepath.Base(folder) == "conf":
+			args = append(args, "-p", filepath.Dir(folder))
+		default:
+			args = append(args, "-p", folder)
+		}
+		return []Command{{Program: "nginx", Args: args}}
 	}
 	args := []string{"-t", "-D", "DUMP_CONFIG", "-d", folder, "-f", i.file}
 	if module := i.reading.infoModule(); module != "" {
@@ -100,7 +127,7 @@ func dumped(output string) map[Position]bool {
 			continue
 		}
 		number, is := strings.CutSuffix(strings.TrimPrefix(line, "#"), ":")
-		if n, err := strconv.Atoi(strings.TrimSpace(number)); is && err == nil && file != "" {
+		if n, err := strconv.Atoi(strings.TrimSpace(number)); is && err == nil && n > 0 && file != "" {
 			effective[Position{file, n}] = true
 		}
 	}

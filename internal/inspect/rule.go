@@ -80,6 +80,11 @@ func (i *inspection) see(ctx context.Context, s *site) *sight {
 	if v.list = s.load(s.of(crl)); v.list != nil {
 		v.list.loadLists()
 	}
+	for _, d := range []*directive{s.caPath, s.crlPath} {
+		if d != nil {
+			i.cannotTell("what is in the folder of %s", d)
+		}
+	}
 	if i.Dial == nil {
 		i.cannotTell("whether the server has loaded what is on the disk: its addresses were not called")
 		return v
@@ -174,7 +179,10 @@ func (i *inspection) report(ctx context.Context) *Report {
 	if slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity == Fault }) {
 		r.Summary = Faulty
 	}
-	r.Untold = append([]string{}, i.untold...)
+	r.Untold = []string{}
+	for _, gap := range i.untold {
+		r.Untold = append(r.Untold, printable(gap))
+	}
 	return r
 }
 

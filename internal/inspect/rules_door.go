@@ -127,8 +127,7 @@ var doorRules = []rule{
 					m = found(s.of(clientCA), "the CA is named, and nobody is asked")
 				}
 				if s.of(clientCA) == nil {
-					m.evidence = append(m.evidence, "there is no {client CA}")
-					m.evidence[len(m.evidence)-1] = s.fill(m.evidence[len(m.evidence)-1])
+					m.evidence = append(m.evidence, s.fill("there is no {client CA}"))
 				}
 				return m.mend(s.set(verify, s.demand())...)
 			})
@@ -161,8 +160,7 @@ var doorRules = []rule{
 			}
 			m := found(s.of(depth), fmt.Sprintf("%d is allowed, %d is needed", allowed, needed))
 			if s.of(depth) == nil {
-				m = found(s.of(verify), fmt.Sprintf("without {depth} %d is allowed, %d is needed", allowed, needed))
-				m.evidence[1] = s.fill(m.evidence[1])
+				m = found(s.of(verify), s.fill(fmt.Sprintf("without {depth} %d is allowed, %d is needed", allowed, needed)))
 			}
 			return []match{m.mend(s.set(depth, fmt.Sprint(needed))...)}
 		},

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"path/filepath"
 	"slices"
@@ -294,8 +293,8 @@ func (s *sight) materials() []*material {
 // nearby are files beside one that is not there, by the same ending.
 func nearby(path string) string {
 	files, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*"+filepath.Ext(path)))
-	if err != nil || errors.Is(err, fs.ErrNotExist) {
-		return ""
+	if err != nil {
+		return "" // the path is no pattern
 	}
 	var names []string
 	for _, file := range files[:min(3, len(files))] {

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -127,4 +128,27 @@ func TestInheritedCA(t *testing.T) {
 	require.Empty(t, codes(report), "%s", Render(report, Style{}))
 	require.False(t, report.Sites[0].ForPlatform)
 	require.True(t, report.Sites[1].ForPlatform)
+}
+
+// Nothing is left behind: nginx makes its pid file even when it is only asked.
+func TestNginxIsAskedAndLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	conf := "pid {dir}/asked.pid;\nevents {}\nerror_log stderr;\nhttp {\naccess_log off;\n" + nginxBase + "}\n"
+	conf = strings.NewReplacer("{dir}", w.dir, "{port}", fmt.Sprint(judge.FreePort(t))).Replace(conf)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o600))
+	c := w.reference
+	asked := false
+	c.Server, c.Path, c.Dial = Nginx, dir, nil
+	c.Run = func(ctx context.Context, command Command) (string, error) {
+		output, err := runs(ctx, command)
+		_, made := os.Stat(filepath.Join(w.dir, "asked.pid"))
+		asked = err == nil && made == nil
+		return output, err
+	}
+	report, err := Inspect(t.Context(), c)
+	require.NoError(t, err)
+	require.Empty(t, codes(report))
+	require.True(t, asked, "nginx was not asked, or did not make the file")
+	require.NoFileExists(t, filepath.Join(w.dir, "asked.pid"))
 }
