@@ -114,9 +114,14 @@ var apacheRows = []row{
 	{name: "plain HTTP", lines: []string{"SSLEngine off"}, admits: No, refuses: Unknown, codes: "plain_http", mend: "plain_http"},
 	{name: "no such path", alter: path("/nothing"), admits: Yes, refuses: Yes, codes: "path_unknown"},
 	{name: "no such path and not asked", lines: []string{"-SSLVerifyClient"}, alter: path("/nothing"), admits: Yes, refuses: Unknown, codes: "path_unknown"},
-	{name: "redirects", lines: []string{"RewriteEngine on\nRewriteRule ^/callback$ /elsewhere [R]"}, admits: Yes, refuses: Yes, codes: "redirected"},
-	{name: "password", lines: []string{"RewriteEngine on\nRewriteRule .* - [R=401]"}, admits: Yes, refuses: Yes, codes: "application_refuses"},
-	{name: "application down", lines: []string{"ProxyPass / http://127.0.0.1:1/"}, admits: Yes, refuses: Yes, codes: "application_fails"},
+	{name: "redirects", lines: []string{"RewriteEngine on\nRewriteRule ^/callback$ /elsewhere [R]"}, admits: Yes, refuses: Yes, codes: "redirected", cure: without("RewriteRule ^/callback$ /elsewhere [R]")},
+	{name: "password", lines: []string{"RewriteEngine on\nRewriteRule .* - [R=401]"}, admits: Yes, refuses: Yes, codes: "application_refuses", cure: without("RewriteRule .* - [R=401]")},
+	{name: "application down", lines: []string{"ProxyPass / http://127.0.0.1:1/"}, admits: Yes, refuses: Yes, codes: "application_fails", cure: without("ProxyPass / http://127.0.0.1:1/")},
+}
+
+// without takes a text out of a configuration: a line that stood in the way of the application.
+func without(text string) func(string) string {
+	return func(conf string) string { return strings.Replace(conf, text, "", 1) }
 }
 
 // own names the server's own certificate and key.

@@ -64,9 +64,11 @@ var nginxRows = []row{
 		mend: "terminated_in_front"},
 	{name: "plain HTTP", conf: strings.Replace(softwares[Nginx].base, " ssl;", ";", 1), admits: No, refuses: Unknown, codes: "plain_http",
 		cure: func(conf string) string { return strings.Replace(conf, "{port};", "{port} ssl;", 1) }},
-	{name: "application down", lines: []string{"location /callback { proxy_pass http://127.0.0.1:1; }"}, admits: Yes, refuses: Yes, codes: "application_fails"},
+	{name: "application down", lines: []string{"location /callback { proxy_pass http://127.0.0.1:1; }"}, admits: Yes, refuses: Yes, codes: "application_fails",
+		cure: without("location /callback { proxy_pass http://127.0.0.1:1; }")},
 	{name: "no such path", alter: path("/nothing"), admits: Yes, refuses: Yes, codes: "path_unknown"},
-	{name: "refuses the method", lines: []string{"location /callback { limit_except POST { deny all; } }"}, admits: Yes, refuses: Yes, codes: "application_refuses"},
+	{name: "refuses the method", lines: []string{"location /callback { limit_except POST { deny all; } }"}, admits: Yes, refuses: Yes, codes: "application_refuses",
+		cure: without("limit_except POST { deny all; }")},
 }
 
 func ownNginx(name string) []string {

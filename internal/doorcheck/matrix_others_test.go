@@ -27,7 +27,7 @@ var haproxyRows = []row{
 	{name: "certificates asked for under one name alone", lines: []string{"bind 127.0.0.1:{port} ssl crt-list {dir}/by-name.list"}, admits: Yes, refuses: No,
 		codes: "open_by_name", mend: "open_by_name"},
 	{name: "no server behind it", conf: strings.Replace(softwares[HAProxy].base, "http-request return", "default_backend nobody\nbackend nobody\nserver s 127.0.0.1:1\n#", 1),
-		admits: Yes, refuses: Yes, codes: "application_fails"},
+		admits: Yes, refuses: Yes, codes: "application_fails", cure: func(string) string { return softwares[HAProxy].base }},
 	{name: "plain HTTP", lines: []string{"bind 127.0.0.1:{port}"}, admits: No, refuses: Unknown, codes: "plain_http", mend: "plain_http"},
 }
 
