@@ -146,7 +146,7 @@ func TestRollOver(t *testing.T) {
 
 // The oddest name that an authority can have does no harm to a server or a shell.
 func TestOddNameOfAnAuthority(t *testing.T) {
-	for _, server := range readers() {
+	for _, server := range []string{"apache", "nginx", "haproxy", "node", "tomcat"} {
 		t.Run(server, func(t *testing.T) {
 			h := hierarchies["direct"](t)
 			callers := pick(t, h.callers(t), "the platform", "the platform with its organization", "nobody")

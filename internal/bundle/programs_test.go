@@ -36,7 +36,7 @@ var programs = map[string]func(*testing.T, *site) *exec.Cmd{
 	"go": func(t *testing.T, s *site) *exec.Cmd {
 		// What "go run" starts does not end with it.
 		source, program := s.line(t, "go", `(?m)^//\tgo run (.*)$`, ""), filepath.Join(t.TempDir(), "program")
-		build := exec.Command(judge.Path(t, "go"), "build", "-o", program, source)
+		build := exec.Command(judge.Path(t, "go"), "build", "-ldflags=-s -w", "-o", program, source)
 		build.Dir = s.dir
 		output, err := build.CombinedOutput()
 		require.NoError(t, err, string(output))
