@@ -148,63 +148,14 @@ func (s *Store) ChangeAccount(ctx context.Context, a acme.Account, act ca.Act) e
 	return err
 }
 
-// CreateOrder implements acme.Store.
-func (s *Store) CreateOrder(ctx context.Context, o acme.Order, authorizations []acme.Authorization, instead string, most int) error {
-	err := s.change(ctx, func(tx statements) error {
-		if most > 0 {
-			if err := openOrders(ctx, tx, o, most); err != nil {
-				return err
-			}
-		}
-		if instead != "" {
-			if _, err := tx.exec(ctx, `UPDATE acme_orders SET replaces = NULL WHERE id = $1 AND serial IS NULL`, text(instead)); err != nil {
-				return err
-			}
-		}
-		if _, err := tx.exec(ctx, `INSERT INTO acme_orders (id, account, names, profile, replaces, not_before, not_after, created_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-			o.ID, o.Account, joinNames(o.Names), text(o.Profile), serialOrNull(o.Replaces), microsOrNull(o.NotBefore), microsOrNull(o.NotAfter),
-			micros(o.CreatedAt), micros(o.ExpiresAt)); err != nil {
-			return err
-		}
-		for _, a := range authorizations {
-			if err := insertAuthorization(ctx, tx, a); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil && s.db.badRow(err) && !o.Replaces.IsZero() {
-		if other, lookup := s.Replacing(ctx, o.Replaces); lookup == nil && other != o.ID {
-			return ca.ErrExists
-		}
-	}
-	return err
-}
-
-// openOrders refuses an order beyond the most that may still become valid.
-func openOrders(ctx context.Context, tx statements, o acme.Order, most int) error {
-	n := 0
-	err := tx.query(ctx, func(row) error {
-		n++
-		return nil
-	}, `SELECT 1 FROM acme_orders o WHERE account = $1 AND serial IS NULL AND expires_at > $2 AND NOT EXISTS (
-		SELECT 1 FROM acme_authorizations a WHERE a."order" = o.id AND a.status NOT IN ('pending', 'valid')) LIMIT $3`, o.Account, micros(o.CreatedAt), most)
-	if err == nil && n >= most {
-		err = ca.ErrFull
-	}
-	return err
-}
-
 const authorizationColumns = `id, account, COALESCE("order", ''), place, name, status, token, method, attempted_at, failure, detail, validated_at, created_at, expires_at, version`
 
-func insertAuthorization(ctx context.Context, in statements, a acme.Authorization) error {
-	_, err := in.exec(ctx, `INSERT INTO acme_authorizations
-		(id, account, "order", place, name, status, token, method, attempted_at, failure, detail, validated_at, created_at, expires_at, version)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+// authorizationRecord is the row of an authorization.
+func authorizationRecord(a acme.Authorization) []any {
+	return []any{
 		a.ID, a.Account, orNull(a.Order), a.Place, a.Name.String(), string(a.Status), a.Token, string(a.Method), microsOrNull(a.AttemptedAt),
-		string(a.Failure.Kind), text(a.Failure.Detail), microsOrNull(a.ValidatedAt), micros(a.CreatedAt), micros(a.ExpiresAt), a.Version)
-	return err
+		string(a.Failure.Kind), text(a.Failure.Detail), microsOrNull(a.ValidatedAt), micros(a.CreatedAt), micros(a.ExpiresAt), a.Version,
+	}
 }
 
 func scanAuthorization(r row) (a acme.Authorization, err error) {
@@ -285,12 +236,6 @@ func (s *Store) ListOrders(ctx context.Context, account, beyond string, limit in
 	return ids, err
 }
 
-// CompleteOrder implements acme.Store.
-func (s *Store) CompleteOrder(ctx context.Context, o acme.Order) error {
-	_, err := s.db.exec(ctx, `UPDATE acme_orders SET serial = $2 WHERE id = $1 AND serial IS NULL`, text(o.ID), serialOrNull(o.Serial))
-	return err
-}
-
 // Replacing implements acme.Store.
 func (s *Store) Replacing(ctx context.Context, serial pki.Serial) (id string, err error) {
 	err = one(ctx, s.db, `SELECT id FROM acme_orders WHERE replaces = $1`, []any{serial[:]}, &id)
@@ -299,7 +244,8 @@ func (s *Store) Replacing(ctx context.Context, serial pki.Serial) (id string, er
 
 // CreateAuthorization implements acme.Store.
 func (s *Store) CreateAuthorization(ctx context.Context, a acme.Authorization) error {
-	return insertAuthorization(ctx, s.db, a)
+	_, err := s.db.exec(ctx, authorizationsTable.insert(), authorizationRecord(a)...)
+	return err
 }
 
 // Authorization implements acme.Store.

@@ -49,6 +49,9 @@ type database interface {
 	// insertNew adds those rows to a table whose key, the first column, is not there yet, in one transaction, and calls each for the key of every row added.
 	insertNew(ctx context.Context, t table, rows [][]any, each func(row) error) error
 
+	// complete gives orders their certificates that have none yet, in a transaction.
+	complete(ctx context.Context, tx statements, done []*orderWrite) error
+
 	// transact runs a transaction: it is committed when do returns nil, else rolled back, even if ctx has ended.
 	transact(ctx context.Context, do func(tx statements) error) error
 

@@ -27,7 +27,9 @@ type Store struct {
 	apps    *group[string, ca.App]
 	blocked *group[[32]byte, struct{}]
 
-	nonces   *group[nonce, struct{}]
+	nonces      *group[nonce, struct{}]
+	orderWrites *group[*orderWrite, struct{}]
+
 	accounts *group[string, acme.Account]
 	orders   *group[string, acme.Order]
 
@@ -65,6 +67,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.apps = newGroup(lookers, s.findApps)
 	s.blocked = newGroup(lookers, s.findBlocked)
 	s.nonces = newGroup(db.committers(), s.spendNonces)
+	s.orderWrites = newGroup(db.committers(), s.commitOrders)
 	s.accounts = newGroup(lookers, s.findAccounts)
 	s.orders = newGroup(lookers, s.findOrders)
 	s.authorizations = newGroup(lookers, s.findAuthorizations)
@@ -79,6 +82,7 @@ func (s *Store) Close() error {
 	s.apps.close()
 	s.blocked.close()
 	s.nonces.close()
+	s.orderWrites.close()
 	s.accounts.close()
 	s.orders.close()
 	s.authorizations.close()
