@@ -43,7 +43,7 @@ func newReader(t *testing.T, url, language string) *reader {
 	r := &reader{t: t, url: url, language: language, folder: t.TempDir(), axe: axe(t)}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(judge.Path(t, "chromium")),
 		chromedp.Flag("ignore-certificate-errors", true), // the CA is of this test
-		chromedp.Flag("disable-dev-shm-usage", true), chromedp.UserDataDir(t.TempDir()))
+		chromedp.Flag("disable-dev-shm-usage", true), chromedp.UserDataDir(browserFolder(t)))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox)
 	}
@@ -69,6 +69,16 @@ func newReader(t *testing.T, url, language string) *reader {
 		}),
 	)
 	return r
+}
+
+// browserFolder is for what a browser keeps. Its processes end one after another, and may still write when the first has ended.
+func browserFolder(t *testing.T) string {
+	folder, err := os.MkdirTemp("", "imca-browser")
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.Eventually(t, func() bool { return os.RemoveAll(folder) == nil }, 10*time.Second, 50*time.Millisecond, "the browser does not end")
+	})
+	return folder
 }
 
 // axe is the script of axe-core, which scripts/fetch-axe gets.

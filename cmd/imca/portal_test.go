@@ -69,6 +69,8 @@ func TestFromSignInToGreenCheck(t *testing.T) {
 			r.look("history")
 			r.click(`nav a[href$="/demo"]`, "#certificates")
 			r.look("portal")
+			r.click(`nav a[href$="/acme"]`, "main form")
+			r.look("acme")
 			r.click(`form[action="/signout"] button`, "#token")
 			r.look("signed-out")
 		})
@@ -87,4 +89,43 @@ func unpacked(t *testing.T, archive string) string {
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 	require.Equal(t, judge.Run(t, "openssl", "pkey", "-in", key, "-pubout"), judge.Run(t, "openssl", "x509", "-in", filepath.Join(folder, "www.shop.test.crt"), "-noout", "-pubkey"))
 	return folder
+}
+
+// TestPagesInABrowser looks at what the way above does not lead to: names to be proven, and every page of the operators.
+func TestPagesInABrowser(t *testing.T) {
+	judge.Need(t, "chromium")
+	folder := dataFolder(filepath.Join(t.TempDir(), "data"))
+	d := startDev(t, string(folder), "sqlite:"+folder.path("imca.db"), "--domains", "prove")
+	state, err := folder.state()
+	require.NoError(t, err)
+	link := func(token string) string {
+		return strings.TrimSpace(judge.Run(t, "imca", "console", "link", "--url", d.url, "--ca", folder.path(state.CA), "--token-file", folder.path(token)))
+	}
+	require.NoError(t, d.ask(operatorToken, "PATCH", "/v1/apps/demo", `{"allowed":[".example.com"]}`, http.StatusOK, &struct{}{}))
+	var issued struct{ Serial string }
+	require.NoError(t, d.ask(demoToken, "POST", "/v1/certificates", `{"domain":"www.example.com"}`, http.StatusCreated, &issued))
+	for _, language := range []string{"en", "zh-CN"} {
+		t.Run(language, func(t *testing.T) {
+			r := newReader(t, d.url, language)
+			r.do(chromedp.Navigate(link(demoToken)))
+			r.click("main button", "main a.button")
+			r.click(`main a[href$="/new"]`, "#domain")
+			r.do(chromedp.SendKeys("#domain", "www."+language+".example.org", chromedp.ByQuery))
+			r.click("#new button", "#proof form")
+			r.look("proof")
+			r.click(`nav a[href$="/demo"]`, "#domains")
+			r.look("portal-names")
+			r.click(`form[action="/signout"] button`, "#token")
+
+			r.do(chromedp.Navigate(link(operatorToken)))
+			r.click("main button", "nav.menu")
+			for _, page := range []string{
+				"/console", "/console/certificates", "/console/certificates/" + issued.Serial, "/console/certificates/" + issued.Serial + "/revoke", "/console/revoke", "/console/approvals",
+				"/console/checks", "/console/apps", "/console/apps/demo", "/console/events", "/console/authorities", "/console/settings",
+			} {
+				r.do(chromedp.Navigate(d.url+page), chromedp.WaitVisible("main h1", chromedp.ByQuery))
+				r.look("operator" + strings.ReplaceAll(page, "/", "-"))
+			}
+		})
+	}
 }
