@@ -18,6 +18,7 @@ import (
 type postgres struct {
 	pgStatements
 	pool       *pgxpool.Pool
+	commits    *pgxpool.Pool // where commit runs: its plan is kept
 	commitText string
 }
 
@@ -46,15 +47,34 @@ func openPostgres(ctx context.Context, url string) (*postgres, error) {
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "imca"
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	if err != nil {
+	commits := cfg.Copy()
+	commits.MaxConns, commits.MinConns, commits.MinIdleConns = committers, 0, 0
+	commits.AfterConnect = keepPlans
+	cfg.MaxConns = max(1, cfg.MaxConns-committers)
+	p := &postgres{commitText: commitText()}
+	if p.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return nil, err
 	}
-	if err := pool.Ping(ctx); err != nil {
-		pool.Close()
+	p.in = p.pool
+	if p.commits, err = pgxpool.NewWithConfig(ctx, commits); err != nil {
+		p.pool.Close()
+		return nil, err
+	}
+	if err := p.pool.Ping(ctx); err != nil {
+		p.close()
 		return nil, fmt.Errorf("%w: %s", err, postgresHint)
 	}
-	return &postgres{pgStatements{pool}, pool, commitText()}, nil
+	return p, nil
+}
+
+// keepPlans has PostgreSQL plan the statements of a connection once. Left to itself it plans that of commit anew each time, because a plan for these very
+// arrays looks a little cheaper, which takes it longer than to run it. A kin of PostgreSQL that has no such setting may do as it likes.
+func keepPlans(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SET plan_cache_mode = force_generic_plan`)
+	if sqlState(err) != "" {
+		return nil
+	}
+	return err
 }
 
 func (s pgStatements) exec(ctx context.Context, text string, args ...any) (int64, error) {
@@ -113,7 +133,10 @@ func (p *postgres) forget(ctx context.Context, tx statements, authority string, 
 	return err
 }
 
-func (p *postgres) committers() int { return 2 }
+// committers: two, so that one works while the other waits for the disk.
+const committers = 2
+
+func (p *postgres) committers() int { return committers }
 
 // badRow: classes 22, bad data, and 23, constraints (PostgreSQL manual, Appendix A).
 func (p *postgres) badRow(err error) bool {
@@ -135,7 +158,10 @@ func sqlState(err error) string {
 	return e.Code
 }
 
-func (p *postgres) close() { p.pool.Close() }
+func (p *postgres) close() {
+	p.commits.Close()
+	p.pool.Close()
+}
 
 // commit is one statement, which PostgreSQL makes a transaction of its own: one message there, and one back. Each column comes as an array.
 func (p *postgres) commit(ctx context.Context, writes []*write) error {
@@ -164,7 +190,7 @@ func (p *postgres) commit(ctx context.Context, writes []*write) error {
 		}
 	}
 	args = append(args, serials, signatures, fingerprints, times)
-	return p.query(ctx, func(r row) error {
+	return pgStatements{p.commits}.query(ctx, func(r row) error {
 		var n int
 		if err := r.Scan(&n); err != nil {
 			return err
