@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -24,7 +27,7 @@ import (
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// authority is a CA that makes whatever list it is told to.
+// authority is a CA that makes whatever list it is told to. Its key follows from its name, so that every process of a fuzz test has the same.
 type authority struct {
 	*x509.Certificate
 	key crypto.Signer
@@ -32,7 +35,14 @@ type authority struct {
 
 func newAuthority(t testing.TB, name string) authority {
 	t.Helper()
-	key, err := pki.ECDSAP256.Generate()
+	return authorityWith(t, name, name)
+}
+
+// authorityWith is one whose key follows from another text.
+func authorityWith(t testing.TB, name, text string) authority {
+	t.Helper()
+	seed := sha256.Sum256([]byte(text))
+	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), seed[:])
 	require.NoError(t, err)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: start.AddDate(-1, 0, 0), NotAfter: start.AddDate(10, 0, 0),
@@ -146,7 +156,7 @@ func TestCRLIsKept(t *testing.T) {
 
 // Nothing worse is ever installed, whatever is fetched; and it is told.
 func TestWorseCRLIsRefused(t *testing.T) {
-	root, twin, other := newAuthority(t, "Root"), newAuthority(t, "Root"), newAuthority(t, "Other")
+	root, twin, other := newAuthority(t, "Root"), authorityWith(t, "Root", "its twin"), newAuthority(t, "Other")
 	there := root.list(t, 10, start.Add(-time.Hour))
 	better := root.list(t, 11, start.Add(-time.Minute))
 	flipped := bytes.Clone(better)
