@@ -158,7 +158,8 @@ func TestListeners(t *testing.T) {
 		"/healthz":                 {200, 200, 200},
 		"/readyz":                  {200, 200, 200},
 		"/metrics":                 {404, 404, 200},
-		"/":                        {404, 404, 404},
+		"/":                        {200, 404, 404}, // the page where to sign in
+		"/elsewhere":               {404, 404, 404},
 		"/ca/../v1/certificates":   {404, 404, 404},
 		"/healthz/v1/certificates": {404, 404, 404},
 	} {

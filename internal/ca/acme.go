@@ -3,6 +3,7 @@ package ca
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -30,7 +31,7 @@ func (c *CA) CreateEAB(ctx context.Context, p Principal, app, name string, life 
 		return Token{}, c.refused(ctx, act, err)
 	}
 	t := Token{
-		ID: eabPrefix + randomText(9), Hash: sha256.Sum256([]byte(randomText(32))), Name: name, Role: RoleDeveloper, App: app, Scopes: Scopes(ActRegister),
+		ID: eabPrefix + randomText(9), Hash: newMACKey(), Name: name, Role: RoleDeveloper, App: app, Scopes: Scopes(ActRegister),
 		CreatedAt: now, CreatedBy: p.Name,
 	}
 	if life > 0 {
@@ -44,6 +45,16 @@ func (c *CA) CreateEAB(ctx context.Context, p Principal, app, name string, life 
 		return Token{}, fmt.Errorf("recording the credential %s: %w", t.ID, err)
 	}
 	return t, nil
+}
+
+// newMACKey is a random key whose text does not begin with a hyphen: a client that takes it as an argument would read an option.
+func newMACKey() [32]byte {
+	for {
+		key := sha256.Sum256([]byte(randomText(32)))
+		if base64.RawURLEncoding.EncodeToString(key[:1])[0] != '-' {
+			return key
+		}
+	}
 }
 
 // EAB is the credential with this ID, if it may bind an account at this moment. The refusals are events too.
