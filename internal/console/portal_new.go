@@ -121,7 +121,6 @@ func issueNew(v *visit) error {
 		if err == nil {
 			return v.redirect(path)
 		}
-		refused = nil
 		if said, ok := refusal(err); ok {
 			return again(said.as("domain"))
 		}
