@@ -13,9 +13,9 @@ build: ## build bin/imca, static
 test: ## every test, with the real servers and PostgreSQL; installs what is missing (root or sudo)
 	scripts/test
 
-check: ## lint and the tests that this machine can run as it is, in under three minutes
+check: ## lint and the tests that this machine can run as it is, but for the long ones, in under three minutes
 	scripts/lint
-	go test ./...
+	go test -short ./...
 	@# What these read is not all in their own package, so go's cached verdict may be out of date.
 	go test -count=1 ./internal/layout ./deploy
 

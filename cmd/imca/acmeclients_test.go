@@ -14,6 +14,7 @@ import (
 )
 
 func TestCertbot(t *testing.T) {
+	judge.Long(t)
 	t.Parallel() // clients sleep more than they work
 	judge.Need(t, "certbot", "knotd", "knsupdate")
 	w := newACMEWorld(t, "--acme-eab", "required")
@@ -47,6 +48,7 @@ func TestCertbot(t *testing.T) {
 }
 
 func TestLego(t *testing.T) {
+	judge.Long(t)
 	judge.Need(t, "lego", "knotd")
 	for _, kind := range []string{"ec256", "rsa2048"} {
 		t.Run(kind, func(t *testing.T) {
@@ -99,6 +101,7 @@ func TestACMETiny(t *testing.T) {
 }
 
 func TestDehydrated(t *testing.T) {
+	judge.Long(t)
 	t.Parallel() // clients sleep more than they work
 	judge.Need(t, "dehydrated", "knotd", "knsupdate", "curl")
 	w := newACMEWorld(t, "--acme-eab", "required")

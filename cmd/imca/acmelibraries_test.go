@@ -42,6 +42,7 @@ type opening func(ctx context.Context, client *http.Client, directory string, ke
 // TestLibraries: every library registers with EC and RSA keys by a credential, proves names of all kinds in every way that there is, renews, and
 // revokes by its account and by the certificate's key.
 func TestLibraries(t *testing.T) {
+	judge.Long(t)
 	judge.Need(t, "knotd", "imca")
 	w := newACMEWorld(t, "--acme-eab", "required")
 	p := newProofs(w)

@@ -58,6 +58,7 @@ func (d developer) show() {
 // TestLinesPasted pastes the lines that 'imca app eab --for' prints, as they are, into the shell of a machine with the real client, and then has
 // its daily job run, on the day on which the certificate is to be renewed.
 func TestLinesPasted(t *testing.T) {
+	judge.Long(t)
 	const folder = "/etc/imca-acme/"
 	for client, c := range map[string]struct {
 		tool, chain string

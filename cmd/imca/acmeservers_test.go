@@ -117,6 +117,7 @@ func (d developer) due() bool {
 // TestApacheFetchesItsOwn: Apache with the configuration of the bundle, which lets in the platform alone, fetches its certificate by the lines
 // that 'imca app eab --for apache' prints, renews it, and serves the new one after a reload. Clients' certificates are demanded all the while.
 func TestApacheFetchesItsOwn(t *testing.T) {
+	judge.Long(t)
 	for _, method := range []string{"tls-alpn-01", "http-01", "dns-01"} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
@@ -151,6 +152,7 @@ func TestApacheFetchesItsOwn(t *testing.T) {
 
 // TestCaddyFetchesItsOwn: the same with Caddy, which takes a new certificate into use by itself.
 func TestCaddyFetchesItsOwn(t *testing.T) {
+	judge.Long(t)
 	for _, method := range []string{"tls-alpn-01", "http-01"} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()

@@ -52,6 +52,7 @@ type kept struct {
 // away for half a day, is started again, and revokes a certificate. No name is ever without a good certificate, no order is left open, and what has
 // had its time is gone.
 func TestFortnight(t *testing.T) {
+	judge.Long(t)
 	f := newFortnight(t, 25)
 	f.live(5 * 24 * time.Hour)
 	f.unreachable = true

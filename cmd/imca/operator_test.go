@@ -18,14 +18,15 @@ import (
 // TestOperatorsInTheBrowser goes the ways of an operator: searching while typing, revoking one and many, deciding about a name, making a token; and
 // looks at every page of the console. What developers have typed is markup wherever they can type.
 func TestOperatorsInTheBrowser(t *testing.T) {
+	judge.Long(t)
 	judge.Need(t, "chromium")
-	for language, database := range map[string]func(folder dataFolder) string{
-		"en":    func(dataFolder) string { return judge.Postgres(t) },
-		"zh-CN": func(folder dataFolder) string { return "sqlite:" + folder.path("imca.db") },
+	for language, database := range map[string]func(t *testing.T, folder dataFolder) string{
+		"en":    func(t *testing.T, _ dataFolder) string { return judge.Postgres(t) },
+		"zh-CN": func(_ *testing.T, folder dataFolder) string { return "sqlite:" + folder.path("imca.db") },
 	} {
 		t.Run(language, func(t *testing.T) {
 			folder := dataFolder(filepath.Join(t.TempDir(), "data"))
-			d := startDev(t, string(folder), database(folder))
+			d := startDev(t, string(folder), database(t, folder))
 			state, err := folder.state()
 			require.NoError(t, err)
 			evil := `<script>alert(1)</script><img src=x onerror=alert(2)>"'`

@@ -17,15 +17,16 @@ import (
 // TestFromSignInToGreenCheck goes the way of a developer who has never been here, in either language and on either database: a link, a certificate whose
 // key the browser makes, a real Apache on the files that were downloaded, and its check.
 func TestFromSignInToGreenCheck(t *testing.T) {
+	judge.Long(t)
 	judge.Need(t, "apache2", "chromium", "unzip", "openssl")
 	names := judge.Knot(t, map[string]string{"test": "", "shop.test": "www A 127.0.0.1"})
-	for language, database := range map[string]func(folder dataFolder) string{
-		"en":    func(folder dataFolder) string { return "sqlite:" + folder.path("imca.db") },
-		"zh-CN": func(dataFolder) string { return judge.Postgres(t) },
+	for language, database := range map[string]func(t *testing.T, folder dataFolder) string{
+		"en":    func(_ *testing.T, folder dataFolder) string { return "sqlite:" + folder.path("imca.db") },
+		"zh-CN": func(t *testing.T, _ dataFolder) string { return judge.Postgres(t) },
 	} {
 		t.Run(language, func(t *testing.T) {
 			folder := dataFolder(filepath.Join(t.TempDir(), "data"))
-			d := startDev(t, string(folder), database(folder), "--resolver", names.Addr, "--allow-egress", "127.0.0.0/8")
+			d := startDev(t, string(folder), database(t, folder), "--resolver", names.Addr, "--allow-egress", "127.0.0.0/8")
 			state, err := folder.state()
 			require.NoError(t, err)
 			// What others have typed is text, wherever it is shown.

@@ -88,6 +88,7 @@ func readers() []string {
 }
 
 func TestRevokedCallersStayOut(t *testing.T) {
+	judge.Long(t)
 	for _, server := range readers() {
 		for shape, build := range hierarchies {
 			if shape != "direct" && neighbours[server] == "" {

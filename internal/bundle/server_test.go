@@ -59,6 +59,7 @@ func (s *site) check(t *testing.T, h hierarchy, canaries []caller) {
 }
 
 func TestNobodyPassesForThePlatform(t *testing.T) {
+	judge.Long(t)
 	for _, server := range bundle.Servers() {
 		t.Run(server, func(t *testing.T) {
 			h := hierarchies["direct"](t)
@@ -73,6 +74,7 @@ func TestNobodyPassesForThePlatform(t *testing.T) {
 }
 
 func TestEveryKindOfCertificate(t *testing.T) {
+	judge.Long(t)
 	for _, test := range []struct {
 		name  string
 		kind  pki.KeyType

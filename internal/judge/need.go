@@ -20,6 +20,14 @@ func Need(t testing.TB, tools ...string) {
 	}
 }
 
+// Long marks a test that takes longer than one likes to wait between edits: 'go test -short', as make check runs it, leaves it out. In CI nothing is.
+func Long(t testing.TB) {
+	t.Helper()
+	if testing.Short() && os.Getenv("CI") == "" {
+		t.Skip("it takes long, and -short is set")
+	}
+}
+
 // Path is Need for one program, and where it is: in PATH, or in the folders for servers, which the PATH of an ordinary Debian user leaves out.
 func Path(t testing.TB, tool string) string {
 	t.Helper()
