@@ -165,8 +165,8 @@ func (d *dev) requireKept(t *testing.T, answered []given) {
 	}
 }
 
-// pending lists the serials of certificates whose issuance has stopped half-way.
-func (d *dev) pending(t *testing.T) []string {
+// inState lists the serials of the certificates in a state.
+func (d *dev) inState(t testing.TB, state ca.Status) []string {
 	t.Helper()
 	serials := []string{}
 	for cursor := ""; ; {
@@ -174,7 +174,7 @@ func (d *dev) pending(t *testing.T) []string {
 			Items []given
 			Next  string
 		}
-		require.NoError(t, d.ask(operatorToken, "GET", "/v1/certificates?status=pending&limit=1000"+cursor, "", http.StatusOK, &page))
+		require.NoError(t, d.ask(operatorToken, "GET", "/v1/certificates?limit=1000&status="+string(state)+cursor, "", http.StatusOK, &page))
 		for _, g := range page.Items {
 			serials = append(serials, g.Serial)
 		}
@@ -227,7 +227,7 @@ func TestKillUnderLoad(t *testing.T) {
 		}
 		d := startDev(t, folder, database)
 		d.requireKept(t, answered)
-		pending := d.pending(t)
+		pending := d.inState(t, ca.StatusPending)
 		t.Logf("%d certificates answered, %d pending", len(answered), len(pending))
 		require.ElementsMatch(t, pending, examine(t, d.folder, database), "doctor lists the pending ones, and finds nothing else")
 
@@ -237,7 +237,7 @@ func TestKillUnderLoad(t *testing.T) {
 			require.NoError(t, d.ask(operatorToken, "POST", "/v1/certificates/"+serial+"/revoke", `{"reason":"superseded"}`, http.StatusOK, &g))
 			require.Equal(t, "revoked", g.Status)
 		}
-		require.Empty(t, d.pending(t))
+		require.Empty(t, d.inState(t, ca.StatusPending))
 		require.Empty(t, examine(t, d.folder, database))
 	})
 }
@@ -257,7 +257,7 @@ func TestEndUnderLoad(t *testing.T) {
 		}
 		d = startDev(t, folder, database)
 		d.requireKept(t, f.answered)
-		require.Empty(t, d.pending(t))
+		require.Empty(t, d.inState(t, ca.StatusPending))
 		require.Empty(t, examine(t, d.folder, database))
 
 		// Every record belongs to an answer: nothing was issued of which the client was not told.

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ocsp"
 
+	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/judge"
 	"github.com/imca-project/imca/internal/pki"
 )
@@ -53,26 +54,6 @@ func listed(t testing.TB, list *x509.RevocationList) []string {
 		serials = append(serials, serial.String())
 	}
 	return serials
-}
-
-// revoked lists what the database has as revoked.
-func (d *dev) revoked(t testing.TB) []string {
-	t.Helper()
-	serials := []string{}
-	for cursor := ""; ; {
-		var page struct {
-			Items []given
-			Next  string
-		}
-		require.NoError(t, d.ask(operatorToken, "GET", "/v1/certificates?status=revoked&limit=1000"+cursor, "", http.StatusOK, &page))
-		for _, g := range page.Items {
-			serials = append(serials, g.Serial)
-		}
-		if page.Next == "" {
-			return serials
-		}
-		cursor = "&cursor=" + page.Next
-	}
 }
 
 // status asks a server by OCSP.
@@ -164,12 +145,12 @@ func TestKillWhilePublishing(t *testing.T) {
 	latest := servers["first"]
 	require.Eventually(t, func() bool {
 		look()
-		return numbers["first"] == numbers["second"] && len(listed(t, first(latest.crl(t)))) == len(latest.revoked(t))
+		return numbers["first"] == numbers["second"] && len(listed(t, first(latest.crl(t)))) == len(latest.inState(t, ca.StatusRevoked))
 	}, time.Minute, 100*time.Millisecond)
 	list, der := latest.crl(t)
 	_, same := servers["second"].crl(t)
 	require.Equal(t, der, same)
-	require.ElementsMatch(t, latest.revoked(t), listed(t, list))
+	require.ElementsMatch(t, latest.inState(t, ca.StatusRevoked), listed(t, list))
 	for _, g := range answered {
 		require.Contains(t, listed(t, list), g.Serial)
 	}
