@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -27,7 +28,32 @@ func (w *world) revocation(c *ca.Certificate) *ca.Revocation {
 	return found.Revocation
 }
 
-// TestRevokeOne walks every reason from the page to the record: a confusing page has given others wrong reasons.
+// listed is the reason with which the next revocation list has a certificate; found is false if it has not.
+func (w *world) listed(c *ca.Certificate) (reason pki.Reason, found bool) {
+	w.t.Helper()
+	w.advance(2 * time.Second)
+	require.NoError(w.t, w.ca.PublishCRLs(w.t.Context()))
+	var der bytes.Buffer
+	_, err := w.ca.CRL(c.Authority).WriteTo(&der)
+	require.NoError(w.t, err)
+	list, err := x509.ParseRevocationList(der.Bytes())
+	require.NoError(w.t, err)
+	for _, entry := range list.RevokedCertificateEntries {
+		if entry.SerialNumber.Cmp(c.Serial.Int()) == 0 {
+			return pki.Reason(entry.ReasonCode), true
+		}
+	}
+	return 0, false
+}
+
+func (w *world) requireListed(c *ca.Certificate, want pki.Reason) {
+	w.t.Helper()
+	reason, found := w.listed(c)
+	require.True(w.t, found)
+	require.Equal(w.t, want, reason)
+}
+
+// TestRevokeOne walks every reason from the page to the record and to the revocation list: a confusing page has given others wrong reasons.
 func TestRevokeOne(t *testing.T) {
 	onBoth(t, func(t *testing.T, w *world) {
 		p := w.as(ca.RoleOperator)
@@ -53,12 +79,15 @@ func TestRevokeOne(t *testing.T) {
 			a := p.post(path+"/revoke", url.Values{"reason": {reason.String()}, "typed": {" WWW.example.com "}})
 			require.Equal(t, path+"?done=revoked", a.Header.Get("Location"))
 			require.Equal(t, reason, w.revocation(cert).Reason)
+			w.requireListed(cert, reason)
 			body := p.page(a.Header.Get("Location")).body
 			require.Contains(t, body, "The certificate is revoked.")
 			if reason == pki.CertificateHold {
 				require.Contains(t, body, "Take off hold")
 				require.Equal(t, path+"?done=released", p.post(path+"/release", url.Values{}).Header.Get("Location"))
 				require.Nil(t, w.revocation(cert))
+				_, found := w.listed(cert)
+				require.False(t, found)
 				continue
 			}
 			require.NotContains(t, body, "Take off hold")
@@ -73,6 +102,7 @@ func TestRevokeOne(t *testing.T) {
 				}
 				p.post(path+"/revoke", url.Values{"reason": {"keyCompromise"}, "typed": {"www.example.com"}})
 				require.Equal(t, pki.KeyCompromise, w.revocation(cert).Reason)
+				w.requireListed(cert, pki.KeyCompromise)
 			}
 			require.Equal(t, http.StatusConflict, p.post(path+"/release", url.Values{}).StatusCode)
 		}
