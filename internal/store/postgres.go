@@ -14,11 +14,12 @@ import (
 	"github.com/imca-project/imca/internal/ca"
 )
 
-// postgres is a PostgreSQL database.
+// postgres is a PostgreSQL database. Two of its connections commit, some list, and the rest does what is left.
 type postgres struct {
 	pgStatements
 	pool       *pgxpool.Pool
-	commits    *pgxpool.Pool // where commit runs: its plan is kept
+	commits    *pgxpool.Pool // where commit runs, so that it waits for nobody's connection
+	lists      *pgxpool.Pool // where list runs, planned anew each time
 	commitText string
 }
 
@@ -47,19 +48,27 @@ func openPostgres(ctx context.Context, url string) (*postgres, error) {
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "imca"
 	}
-	commits := cfg.Copy()
-	commits.MaxConns, commits.MinConns, commits.MinIdleConns = committers, 0, 0
-	commits.AfterConnect = keepPlans
-	cfg.MaxConns = max(1, cfg.MaxConns-committers)
 	p := &postgres{commitText: commitText()}
-	if p.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
-		return nil, err
+	for _, own := range []struct {
+		pool  **pgxpool.Pool
+		most  int32
+		ready func(context.Context, *pgx.Conn) error
+	}{
+		{&p.commits, committers, keepPlans},
+		{&p.lists, listers, nil},
+		{&p.pool, max(1, cfg.MaxConns-committers-listers), keepPlans},
+	} {
+		share := cfg.Copy()
+		share.MaxConns, share.AfterConnect = own.most, own.ready
+		if own.pool != &p.pool { // what the URL says of idle connections is meant for the rest
+			share.MinConns, share.MinIdleConns = 0, 0
+		}
+		if *own.pool, err = pgxpool.NewWithConfig(ctx, share); err != nil {
+			p.close()
+			return nil, err
+		}
 	}
 	p.in = p.pool
-	if p.commits, err = pgxpool.NewWithConfig(ctx, commits); err != nil {
-		p.pool.Close()
-		return nil, err
-	}
 	if err := p.pool.Ping(ctx); err != nil {
 		p.close()
 		return nil, fmt.Errorf("%w: %s", err, postgresHint)
@@ -67,14 +76,17 @@ func openPostgres(ctx context.Context, url string) (*postgres, error) {
 	return p, nil
 }
 
-// keepPlans has PostgreSQL plan the statements of a connection once. Left to itself it plans that of commit anew each time, because a plan for these very
-// arrays looks a little cheaper, which takes it longer than to run it. A kin of PostgreSQL that has no such setting may do as it likes.
+// keepPlans has PostgreSQL plan each statement of a connection once. Left to itself it plans most of them anew each time, because a plan for these very
+// values looks a little cheaper, which takes it longer than to run it. A plan is kept while the tables grow, and in an empty one to read all of it
+// looks cheapest: so that is forbidden where there is an index, and what is then so dear that compiling it would look worthwhile is not compiled. A kin
+// of PostgreSQL that has no such settings may do as it likes.
 func keepPlans(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, `SET plan_cache_mode = force_generic_plan`)
-	if sqlState(err) != "" {
-		return nil
+	for _, setting := range []string{"plan_cache_mode = force_generic_plan", "enable_seqscan = off", "jit = off"} {
+		if _, err := conn.Exec(ctx, "SET "+setting); err != nil && sqlState(err) == "" {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 func (s pgStatements) exec(ctx context.Context, text string, args ...any) (int64, error) {
@@ -97,7 +109,7 @@ func (s pgStatements) query(ctx context.Context, each func(row) error, text stri
 }
 
 func (p *postgres) list(ctx context.Context, each func(row) error, text string, args ...any) error {
-	return p.query(ctx, each, text, append([]any{pgx.QueryExecModeCacheDescribe}, args...)...)
+	return pgStatements{p.lists}.query(ctx, each, text, append([]any{pgx.QueryExecModeCacheDescribe}, args...)...)
 }
 
 func (p *postgres) same(column, value string) string { return column + " = ANY (ARRAY[" + value + "])" }
@@ -133,8 +145,11 @@ func (p *postgres) forget(ctx context.Context, tx statements, authority string, 
 	return err
 }
 
-// committers: two, so that one works while the other waits for the disk.
-const committers = 2
+// committers: two, so that one works while the other waits for the disk. listers: four, so that pages and exports leave the rest to what is short.
+const (
+	committers = 2
+	listers    = 4
+)
 
 func (p *postgres) committers() int { return committers }
 
@@ -159,8 +174,11 @@ func sqlState(err error) string {
 }
 
 func (p *postgres) close() {
-	p.commits.Close()
-	p.pool.Close()
+	for _, pool := range []*pgxpool.Pool{p.commits, p.lists, p.pool} {
+		if pool != nil {
+			pool.Close()
+		}
+	}
 }
 
 // commit is one statement, which PostgreSQL makes a transaction of its own: one message there, and one back. Each column comes as an array.
