@@ -24,42 +24,24 @@ func (s *Store) Secret(ctx context.Context, name string, fresh []byte) (kept []b
 	return kept, err
 }
 
-// nonce is one that came back.
-type nonce struct {
-	value [16]byte
+// spending remembers a nonce, if it was not spent before.
+type spending struct {
+	nonce [16]byte
 	until time.Time
+
+	done bool // whether it was not
 }
 
 // SpendNonce implements acme.Store.
 func (s *Store) SpendNonce(ctx context.Context, value [16]byte, until time.Time) error {
-	_, err := s.nonces.do(ctx, nonce{value, micros(until)})
-	return err
-}
-
-// spendNonces commits a round of nonces together.
-func (s *Store) spendNonces(round []*call[nonce, struct{}]) {
-	rows := make([][]any, len(round))
-	for i, c := range round {
-		rows[i] = []any{c.question.value[:], c.question.until}
+	w := &write{spends: &spending{nonce: value, until: micros(until)}}
+	if _, err := s.writes.do(ctx, w); err != nil {
+		return err
 	}
-	fresh := make(map[[16]byte]bool)
-	err := inRound(func(ctx context.Context) error {
-		return s.retry(ctx, func() error {
-			clear(fresh)
-			return s.db.insertNew(ctx, nonceTable, rows, func(r row) error {
-				var value [16]byte
-				err := r.Scan(octets(value[:]))
-				fresh[value] = true
-				return err
-			})
-		})
-	})
-	for _, c := range round {
-		if c.err = err; err == nil && !fresh[c.question.value] {
-			c.err = ca.ErrExists
-		}
-		delete(fresh, c.question.value) // a second one in the round
+	if !w.spends.done {
+		return ca.ErrExists
 	}
+	return nil
 }
 
 // existedIfNone tells from the rows that an insertion touched whether there was one in its way.
@@ -244,7 +226,7 @@ func (s *Store) Replacing(ctx context.Context, serial pki.Serial) (id string, er
 
 // CreateAuthorization implements acme.Store.
 func (s *Store) CreateAuthorization(ctx context.Context, a acme.Authorization) error {
-	_, err := s.db.exec(ctx, authorizationsTable.insert(), authorizationRecord(a)...)
+	_, err := s.db.exec(ctx, groupTables[inAuthorizations].insert(), authorizationRecord(a)...)
 	return err
 }
 

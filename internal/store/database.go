@@ -46,16 +46,10 @@ type database interface {
 	// insert adds rows to a table, in a transaction.
 	insert(ctx context.Context, tx statements, t table, rows [][]any) error
 
-	// insertNew adds those rows to a table whose key, the first column, is not there yet, in one transaction, and calls each for the key of every row added.
-	insertNew(ctx context.Context, t table, rows [][]any, each func(row) error) error
-
-	// complete gives orders their certificates that have none yet, in a transaction.
-	complete(ctx context.Context, tx statements, done []*orderWrite) error
-
 	// transact runs a transaction: it is committed when do returns nil, else rolled back, even if ctx has ended.
 	transact(ctx context.Context, do func(tx statements) error) error
 
-	// commit makes all the writes of a group in one transaction, and says of each signature whether its certificate was pending.
+	// commit makes all the writes of a group in one transaction, and tells each signing and spending whether it was done.
 	commit(ctx context.Context, writes []*write) error
 
 	// forget removes changes of an authority from the unpublished, in a transaction.

@@ -12,17 +12,24 @@ import (
 	"github.com/imca-project/imca/internal/pki"
 )
 
-// write is a change that shares its commit with others. What it stores is laid out, and copied, by its caller, so that the one who commits
-// has little to do.
+// write is a change that shares its commit with others: rows to insert, and at most one of the rest. What it stores is laid out, and copied, by its
+// caller, so that the one who commits has little to do.
 type write struct {
-	rows [len(groupTables)][][]any // to insert
+	rows [len(groupTables)][][]any
 
-	// signature, if not nil, is stored if the certificate with the serial is pending; signed tells whether it was.
-	signature   []byte
+	signs     *signing
+	spends    *spending
+	completes *completion
+}
+
+// signing stores the signature of a certificate if that is pending.
+type signing struct {
 	serial      pki.Serial
+	signature   []byte
 	fingerprint [32]byte
-	signedAt    time.Time
-	signed      bool
+	at          time.Time
+
+	done bool // whether it was pending
 }
 
 // RecordCertificate implements ca.Store.
@@ -75,11 +82,11 @@ func (s *Store) whyRefused(ctx context.Context, serial pki.Serial, claim *ca.Cla
 
 // CommitSignature implements ca.Store.
 func (s *Store) CommitSignature(ctx context.Context, serial pki.Serial, signature []byte, fingerprint [32]byte, at time.Time) error {
-	w := &write{signature: bytes.Clone(signature), serial: serial, fingerprint: fingerprint, signedAt: micros(at)}
+	w := &write{signs: &signing{serial: serial, signature: bytes.Clone(signature), fingerprint: fingerprint, at: micros(at)}}
 	if _, err := s.writes.do(ctx, w); err != nil {
 		return err
 	}
-	if !w.signed {
+	if !w.signs.done {
 		return ca.ErrChanged
 	}
 	return nil

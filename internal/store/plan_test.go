@@ -280,11 +280,12 @@ func TestCommitPlan(t *testing.T) {
 	tx, err := db.pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	for _, statement := range []string{`SET LOCAL plan_cache_mode = force_generic_plan`, `PREPARE it AS ` + db.commitText} {
+	statement := db.commitText(pgCompletes<<1 - 1) // all that there is at once
+	for _, statement := range []string{`SET LOCAL plan_cache_mode = force_generic_plan`, `SET LOCAL enable_seqscan = on`, `PREPARE it AS ` + statement} {
 		_, err = tx.Exec(t.Context(), statement)
 		require.NoError(t, err)
 	}
-	parameters := strings.TrimSuffix(strings.Repeat("NULL, ", strings.Count(db.commitText, "$")), ", ")
+	parameters := strings.TrimSuffix(strings.Repeat("NULL, ", strings.Count(statement, "$")), ", ")
 	var plan []string
 	require.NoError(t, pgStatements{tx}.query(t.Context(), func(r row) error {
 		var line string
@@ -296,7 +297,57 @@ func TestCommitPlan(t *testing.T) {
 	require.NotContains(t, text, "Seq Scan", text)
 	require.Contains(t, text, "Index Scan using certificates_pkey", text)
 	require.Contains(t, text, "using pending_pkey", text)
+	require.Contains(t, text, "using acme_orders_pkey", text)
 }
+
+// TestShortStatementsReadNoWholeTable: what is asked at every request is planned once, while the tables are empty, and still uses their indices.
+func TestShortStatementsReadNoWholeTable(t *testing.T) {
+	url := judge.Postgres(t)
+	require.NoError(t, Migrate(t.Context(), url))
+	db, err := openPostgres(t.Context(), url)
+	require.NoError(t, err)
+	defer db.close()
+	_, err = db.exec(t.Context(), `SELECT pg_stat_reset()`) // migrations read whole tables
+	require.NoError(t, err)
+	s, err := Open(t.Context(), Config{URL: url})
+	require.NoError(t, err)
+	ctx, name := t.Context(), pki.RecordedName("www.example.com")
+	for what, err := range map[string]error{
+		"token":         second(s.TokenByHash(ctx, [32]byte{1})),
+		"app":           second(s.App(ctx, "shop")),
+		"key":           second(s.KeyBlocked(ctx, [32]byte{1})),
+		"claims":        second(s.Domains(ctx, []pki.Name{name})),
+		"account":       second(s.Account(ctx, "a")),
+		"thumbprint":    second(s.AccountByKey(ctx, [32]byte{1})),
+		"authorization": second(s.Authorization(ctx, "a")),
+		"certificate":   second(s.Certificate(ctx, pki.Serial{1})),
+		"standing":      second(s.Standing(ctx, pki.Serial{1})),
+		"session":       second(s.SessionByHash(ctx, [32]byte{1})),
+		"replacing":     second(s.Replacing(ctx, pki.Serial{1})),
+	} {
+		if err != nil {
+			require.ErrorIs(t, err, ca.ErrNotFound, what)
+		}
+	}
+	_, _, err = s.Order(ctx, "o")
+	require.ErrorIs(t, err, ca.ErrNotFound)
+	require.NoError(t, s.Close()) // its connections tell what they have read when they end
+
+	var read int
+	require.Eventually(t, func() bool { // the statistics come a moment later
+		return one(ctx, db, `SELECT count(*) FROM pg_stat_user_tables WHERE idx_scan > 0 AND relname IN ('tokens', 'apps', 'acme_accounts', 'acme_orders')`,
+			nil, &read) == nil && read == 4
+	}, 10*time.Second, 20*time.Millisecond)
+	require.NoError(t, db.query(ctx, func(r row) error {
+		var table string
+		err := r.Scan(&table)
+		require.Fail(t, "read as a whole", table)
+		return err
+	}, `SELECT relname FROM pg_stat_user_tables WHERE seq_scan > 0 AND relname IN ('tokens', 'apps', 'blocked_keys', 'domains', 'acme_accounts', 'acme_orders',
+		'acme_authorizations', 'certificates', 'signatures', 'revocations', 'sessions')`))
+}
+
+func second[T any](_ T, err error) error { return err }
 
 // populate stores certificates of ten apps as a service has them: most signed, some revoked, a few thousand pending.
 func populate(t *testing.T, db *postgres, n int) {
@@ -331,7 +382,7 @@ func populate(t *testing.T, db *postgres, n int) {
 		if i%8 == 0 {
 			continue
 		}
-		w := &write{serial: pki.Serial(serial(i)), signature: make([]byte, 71), fingerprint: sha256.Sum256(serial(i)), signedAt: planEpoch}
+		w := &write{signs: &signing{serial: pki.Serial(serial(i)), signature: make([]byte, 71), fingerprint: sha256.Sum256(serial(i)), at: planEpoch}}
 		if writes = append(writes, w); len(writes) == cap(writes) || i == n-1 {
 			flush()
 		}

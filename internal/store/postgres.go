@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,10 +18,10 @@ import (
 // postgres is a PostgreSQL database. Two of its connections commit, some list, and the rest does what is left.
 type postgres struct {
 	pgStatements
-	pool       *pgxpool.Pool
-	commits    *pgxpool.Pool // where commit runs, so that it waits for nobody's connection
-	lists      *pgxpool.Pool // where list runs, planned anew each time
-	commitText string
+	pool    *pgxpool.Pool
+	commits *pgxpool.Pool // where commit runs, so that it waits for nobody's connection
+	lists   *pgxpool.Pool // where list runs, planned anew each time
+	texts   sync.Map      // commitment → the text of its statement
 }
 
 // pgStatements are statements in a pool or a transaction.
@@ -48,7 +49,7 @@ func openPostgres(ctx context.Context, url string) (*postgres, error) {
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "imca"
 	}
-	p := &postgres{commitText: commitText()}
+	p := new(postgres)
 	for _, own := range []struct {
 		pool  **pgxpool.Pool
 		most  int32
@@ -179,68 +180,4 @@ func (p *postgres) close() {
 			pool.Close()
 		}
 	}
-}
-
-// commit is one statement, which PostgreSQL makes a transaction of its own: one message there, and one back. Each column comes as an array.
-func (p *postgres) commit(ctx context.Context, writes []*write) error {
-	var args []any
-	for i, t := range groupTables {
-		columns := make([][]any, len(t.columns))
-		for _, w := range writes {
-			for _, r := range w.rows[i] {
-				for j, value := range r {
-					columns[j] = append(columns[j], value)
-				}
-			}
-		}
-		for _, c := range columns {
-			args = append(args, c)
-		}
-	}
-	var signing []*write
-	var serials, signatures, fingerprints, times []any
-	for _, w := range writes {
-		if w.signature != nil {
-			w.signed = false
-			signing = append(signing, w)
-			serials, signatures = append(serials, w.serial[:]), append(signatures, w.signature)
-			fingerprints, times = append(fingerprints, w.fingerprint[:]), append(times, w.signedAt)
-		}
-	}
-	args = append(args, serials, signatures, fingerprints, times)
-	return pgStatements{p.commits}.query(ctx, func(r row) error {
-		var n int
-		if err := r.Scan(&n); err != nil {
-			return err
-		}
-		signing[n-1].signed = true
-		return nil
-	}, p.commitText, args...)
-}
-
-// commitText inserts into every table of groupTables, and moves what was signed from pending to signatures; it answers which those were, by
-// their place in the arrays. It is planned while the tables are empty, when to read a whole table looks cheapest, and keeps that plan while they grow; so
-// LATERAL, LIMIT and the row's ctid leave the planner nothing but one look-up in the index for each.
-func commitText() string {
-	var b strings.Builder
-	n := 1
-	b.WriteString("WITH ")
-	for _, t := range groupTables {
-		fmt.Fprintf(&b, "into_%s AS (%s),\n", t.name, t.insertArrays(n))
-		n += len(t.columns)
-	}
-	fmt.Fprintf(&b, `given AS (
-	SELECT * FROM unnest($%d::bytea[], $%d::bytea[], $%d::bytea[], $%d::timestamptz[]) WITH ORDINALITY AS g (serial, signature, fingerprint, signed_at, n)
-), gone AS (
-	DELETE FROM pending p USING given g
-		CROSS JOIN LATERAL (SELECT created_at, app, not_after FROM certificates WHERE serial = g.serial LIMIT 1) c
-		CROSS JOIN LATERAL (SELECT ctid FROM pending WHERE created_at = c.created_at AND serial = g.serial LIMIT 1) its
-	WHERE p.ctid = its.ctid
-	RETURNING g.*, c.app, c.not_after
-), into_signatures AS (
-	INSERT INTO signatures (serial, signature, fingerprint, signed_at, app, not_after, live)
-	SELECT serial, signature, fingerprint, signed_at, app, not_after, TRUE FROM gone
-)
-SELECT n FROM gone`, n, n+1, n+2, n+3)
-	return b.String()
 }

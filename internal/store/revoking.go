@@ -195,22 +195,6 @@ func (p *postgres) insert(ctx context.Context, tx statements, t table, rows [][]
 	return err
 }
 
-func (p *postgres) insertNew(ctx context.Context, t table, rows [][]any, each func(row) error) error {
-	return p.query(ctx, each, t.insertArrays(1)+t.unlessThere(), columnsOf(t, rows)...)
-}
-
-func (l *sqlite) insertNew(ctx context.Context, t table, rows [][]any, each func(row) error) error {
-	statement := t.insert() + t.unlessThere()
-	return l.transact(ctx, func(tx statements) error {
-		for _, r := range rows {
-			if err := tx.query(ctx, each, statement, r...); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
 // columnsOf are rows as one array for each column.
 func columnsOf(t table, rows [][]any) []any {
 	args := make([]any, len(t.columns))

@@ -206,61 +206,88 @@ func (l *sqlite) close() {
 	}
 }
 
-// What commit does for a signature: both do nothing unless the certificate is pending.
+// What commit does beside inserting rows.
 const (
 	liteUnpend = `DELETE FROM pending WHERE (created_at, serial) = (SELECT created_at, serial FROM certificates WHERE serial = $1)`
 	liteSign   = `INSERT INTO signatures (serial, signature, fingerprint, signed_at, app, not_after, live)
 		SELECT serial, $2, $3, $4, app, not_after, TRUE FROM certificates WHERE serial = $1`
+	liteSpend    = `INSERT INTO acme_nonces (nonce, until) VALUES ($1, $2) ON CONFLICT (nonce) DO NOTHING`
+	liteComplete = `UPDATE acme_orders SET serial = $2 WHERE id = $1 AND serial IS NULL`
 )
 
 // commit runs the statements of each write in turn.
 func (l *sqlite) commit(_ context.Context, writes []*write) error {
-	ctx := context.Background() // to watch a context costs as much as the statements; nothing here waits for a network
-	var inserts [len(groupTables)]*sql.Stmt
-	var err error
-	for i, t := range groupTables {
-		if inserts[i], err = l.prepare(ctx, l.writer, t.insert()); err != nil {
+	ctx := context.Background()      // to watch a context costs as much as the statements; nothing here waits for a network
+	for _, text := range liteTexts { // there is no other connection to prepare them in once the transaction has begun
+		if _, err := l.prepare(ctx, l.writer, text); err != nil {
 			return err
 		}
-	}
-	unpend, err := l.prepare(ctx, l.writer, liteUnpend)
-	if err != nil {
-		return err
-	}
-	sign, err := l.prepare(ctx, l.writer, liteSign)
-	if err != nil {
-		return err
 	}
 	tx, err := l.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	for i := range inserts {
-		inserts[i] = tx.StmtContext(ctx, inserts[i])
-	}
-	unpend, sign = tx.StmtContext(ctx, unpend), tx.StmtContext(ctx, sign)
+	run := liteRun{lite: l, tx: tx, bound: make(map[string]*sql.Stmt)}
 	for _, w := range writes {
-		for i, rows := range w.rows {
-			for _, r := range rows {
-				if _, err := inserts[i].ExecContext(ctx, r...); err != nil {
-					return err
-				}
-			}
-		}
-		if w.signature == nil {
-			continue
-		}
-		n, err := changed(unpend.ExecContext(ctx, w.serial[:]))
-		if err != nil {
-			return err
-		}
-		if w.signed = n > 0; !w.signed {
-			continue
-		}
-		if _, err := sign.ExecContext(ctx, w.serial[:], w.signature, w.fingerprint[:], w.signedAt); err != nil {
+		if err := run.write(ctx, w); err != nil {
 			return err
 		}
 	}
 	return tx.Commit()
+}
+
+// liteInserts are the insertions into groupTables, and liteTexts all that commit runs.
+var liteInserts, liteTexts = func() (inserts [len(groupTables)]string, texts []string) {
+	for i, t := range groupTables {
+		inserts[i] = t.insert()
+	}
+	return inserts, append(inserts[:], liteUnpend, liteSign, liteSpend, liteComplete)
+}()
+
+// liteRun is a commit on its way.
+type liteRun struct {
+	lite  *sqlite
+	tx    *sql.Tx
+	bound map[string]*sql.Stmt // the statements of this transaction, by their texts
+}
+
+func (r *liteRun) exec(ctx context.Context, text string, args ...any) (int64, error) {
+	stmt, found := r.bound[text]
+	if !found {
+		kept, err := r.lite.prepare(ctx, r.lite.writer, text)
+		if err != nil {
+			return 0, err
+		}
+		stmt = r.tx.StmtContext(ctx, kept)
+		r.bound[text] = stmt
+	}
+	return changed(stmt.ExecContext(ctx, args...))
+}
+
+func (r *liteRun) write(ctx context.Context, w *write) error {
+	for i, rows := range w.rows {
+		for _, values := range rows {
+			if _, err := r.exec(ctx, liteInserts[i], values...); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case w.signs != nil:
+		n, err := r.exec(ctx, liteUnpend, w.signs.serial[:])
+		if w.signs.done = n > 0; err != nil || !w.signs.done {
+			return err
+		}
+		_, err = r.exec(ctx, liteSign, w.signs.serial[:], w.signs.signature, w.signs.fingerprint[:], w.signs.at)
+		return err
+	case w.spends != nil:
+		n, err := r.exec(ctx, liteSpend, w.spends.nonce[:], w.spends.until)
+		w.spends.done = n > 0
+		return err
+	case w.completes != nil:
+		_, err := r.exec(ctx, liteComplete, w.completes.order, w.completes.serial)
+		return err
+	}
+	return nil
 }

@@ -27,9 +27,6 @@ type Store struct {
 	apps    *group[string, ca.App]
 	blocked *group[[32]byte, struct{}]
 
-	nonces      *group[nonce, struct{}]
-	orderWrites *group[*orderWrite, struct{}]
-
 	accounts *group[string, acme.Account]
 	orders   *group[string, acme.Order]
 
@@ -66,8 +63,6 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.tokens = newGroup(lookers, s.findTokens)
 	s.apps = newGroup(lookers, s.findApps)
 	s.blocked = newGroup(lookers, s.findBlocked)
-	s.nonces = newGroup(db.committers(), s.spendNonces)
-	s.orderWrites = newGroup(db.committers(), s.commitOrders)
 	s.accounts = newGroup(lookers, s.findAccounts)
 	s.orders = newGroup(lookers, s.findOrders)
 	s.authorizations = newGroup(lookers, s.findAuthorizations)
@@ -81,8 +76,6 @@ func (s *Store) Close() error {
 	s.tokens.close()
 	s.apps.close()
 	s.blocked.close()
-	s.nonces.close()
-	s.orderWrites.close()
 	s.accounts.close()
 	s.orders.close()
 	s.authorizations.close()

@@ -21,6 +21,8 @@ const (
 	inPending
 	inEvents
 	inClaims
+	inOrders
+	inAuthorizations
 )
 
 // groupTables are what a group of writes inserts into.
@@ -41,10 +43,16 @@ var groupTables = [...]table{
 	inClaims: {"claims", []column{
 		{"scope", "text"}, {"key", "bytea"}, {"request", "bytea"}, {"object", "text"}, {"at", "timestamptz"},
 	}},
+	inOrders: {"acme_orders", []column{
+		{"id", "text"}, {"account", "text"}, {"names", "text"}, {"profile", "text"}, {"replaces", "bytea"}, {"not_before", "timestamptz"},
+		{"not_after", "timestamptz"}, {"created_at", "timestamptz"}, {"expires_at", "timestamptz"},
+	}},
+	inAuthorizations: {"acme_authorizations", []column{
+		{"id", "text"}, {"account", "text"}, {`"order"`, "text"}, {"place", "integer"}, {"name", "text"}, {"status", "text"}, {"token", "text"},
+		{"method", "text"}, {"attempted_at", "timestamptz"}, {"failure", "text"}, {"detail", "text"}, {"validated_at", "timestamptz"},
+		{"created_at", "timestamptz"}, {"expires_at", "timestamptz"}, {"version", "integer"},
+	}},
 }
-
-// nonceTable has the nonces that were spent.
-var nonceTable = table{"acme_nonces", []column{{"nonce", "bytea"}, {"until", "timestamptz"}}}
 
 // insert is the statement for one row, its values as $1, $2 …
 func (t table) insert() string {
@@ -64,10 +72,4 @@ func (t table) insertArrays(first int) string {
 		arrays = append(arrays, fmt.Sprintf("$%d::%s[]", first+i, c.kind))
 	}
 	return fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)", t.name, strings.Join(names, ", "), strings.Join(arrays, ", "))
-}
-
-// unlessThere ends an insertion that leaves out the rows whose key, the first column, is there, and returns the keys of the others.
-func (t table) unlessThere() string {
-	key := t.columns[0].name
-	return fmt.Sprintf(" ON CONFLICT (%s) DO NOTHING RETURNING %s", key, key)
 }
