@@ -167,9 +167,9 @@ func (d *door) finalize(q *request) error {
 	return d.answerOrder(q, http.StatusOK, o, authorizations)
 }
 
-// checkCSR refuses a CSR for other names than the order's, or for the account's own key.
+// checkCSR refuses a CSR for other names than the order's, or for the account's own key. Its signature is checked when it is granted.
 func checkCSR(q *request, o Order, der []byte) error {
-	csr, err := pki.ParseCSR(der)
+	csr, err := pki.ReadCSR(der)
 	if err != nil {
 		return web.Refuse(ca.KindBadCSR, "%v.", err)
 	}

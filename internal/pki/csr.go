@@ -17,8 +17,8 @@ import (
 const MaxCSRSize = 64 << 10
 
 // CSR is what of a certificate signing request counts (RFC 2986): the names that
-// it asks for and the key, whose possession its signature has proven. Nothing else
-// in it has any effect.
+// it asks for and the key, whose possession its signature has proven (but see
+// ReadCSR). Nothing else in it has any effect.
 type CSR struct {
 	Names     []Name           // subject alternative names, then common names; each once
 	PublicKey crypto.PublicKey // of a served type, see CheckPublicKey
@@ -31,36 +31,51 @@ type CSR struct {
 // Section 7.4, permits either place), unless it is none and subject alternative
 // names are there. Mail addresses, URIs and the like among the names are an error.
 func ParseCSR(data []byte) (*CSR, error) {
-	if len(data) > MaxCSRSize {
-		return nil, fmt.Errorf("the certificate signing request is larger than %d KiB: give the request alone, with fewer names", MaxCSRSize>>10)
-	}
-	der, err := requestDER(data)
+	csr, request, err := readCSR(data)
 	if err != nil {
 		return nil, err
-	}
-	request, err := x509.ParseCertificateRequest(der)
-	if err != nil {
-		return nil, fmt.Errorf("the certificate signing request cannot be read: make it again, with a key of one of %s: %w", keyTypeList(), err)
-	}
-	if request.PublicKey == nil {
-		return nil, fmt.Errorf("the key of the certificate signing request is of a kind that is not served: make one of %s", keyTypeList())
-	}
-	// The key comes before the signature: an RSA key of absurd size would take
-	// its time to verify.
-	if err := CheckPublicKey(request.PublicKey); err != nil {
-		return nil, fmt.Errorf("the key of the certificate signing request: %w", err)
 	}
 	if err := request.CheckSignature(); err != nil {
 		return nil, fmt.Errorf("the signature of the certificate signing request is wrong, so nobody has shown to hold its key: make it again, and sign it with the key that it is for: %w", err)
 	}
+	return csr, nil
+}
+
+// ReadCSR is ParseCSR without a look at the signature, which takes longer than all
+// the rest: for those who compare a request with something before it is granted.
+func ReadCSR(data []byte) (*CSR, error) {
+	csr, _, err := readCSR(data)
+	return csr, err
+}
+
+func readCSR(data []byte) (*CSR, *x509.CertificateRequest, error) {
+	if len(data) > MaxCSRSize {
+		return nil, nil, fmt.Errorf("the certificate signing request is larger than %d KiB: give the request alone, with fewer names", MaxCSRSize>>10)
+	}
+	der, err := requestDER(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	request, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the certificate signing request cannot be read: make it again, with a key of one of %s: %w", keyTypeList(), err)
+	}
+	if request.PublicKey == nil {
+		return nil, nil, fmt.Errorf("the key of the certificate signing request is of a kind that is not served: make one of %s", keyTypeList())
+	}
+	// The key comes before the signature: an RSA key of absurd size would take
+	// its time to verify.
+	if err := CheckPublicKey(request.PublicKey); err != nil {
+		return nil, nil, fmt.Errorf("the key of the certificate signing request: %w", err)
+	}
 	csr := &CSR{PublicKey: request.PublicKey, Raw: der}
 	if err := csr.readNames(request); err != nil {
-		return nil, fmt.Errorf("the names of the certificate signing request: %w", err)
+		return nil, nil, fmt.Errorf("the names of the certificate signing request: %w", err)
 	}
 	if err := csr.readIgnored(request); err != nil {
-		return nil, fmt.Errorf("the certificate signing request is broken: make it again: %w", err)
+		return nil, nil, fmt.Errorf("the certificate signing request is broken: make it again: %w", err)
 	}
-	return csr, nil
+	return csr, request, nil
 }
 
 // requestDER finds the one request in the data.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -130,7 +129,10 @@ func (s *Store) ChangeAccount(ctx context.Context, a acme.Account, act ca.Act) e
 	return err
 }
 
-const authorizationColumns = `id, account, COALESCE("order", ''), place, name, status, token, method, attempted_at, failure, detail, validated_at, created_at, expires_at, version`
+// authorizationColumns are those of the table a, which is joined to another: what may not be NULL there is so here if there is no row.
+const authorizationColumns = `COALESCE(a.id, ''), COALESCE(a.account, ''), COALESCE(a."order", ''), COALESCE(a.place, 0), COALESCE(a.name, ''), COALESCE(a.status, ''),
+	COALESCE(a.token, ''), COALESCE(a.method, ''), a.attempted_at, COALESCE(a.failure, ''), COALESCE(a.detail, ''), a.validated_at, a.created_at, a.expires_at,
+	COALESCE(a.version, 0)`
 
 // authorizationRecord is the row of an authorization.
 func authorizationRecord(a acme.Authorization) []any {
@@ -140,65 +142,81 @@ func authorizationRecord(a acme.Authorization) []any {
 	}
 }
 
-func scanAuthorization(r row) (a acme.Authorization, err error) {
-	var name string
-	if err := r.Scan(&a.ID, &a.Account, &a.Order, &a.Place, &name, &a.Status, &a.Token, &a.Method, instant{&a.AttemptedAt}, &a.Failure.Kind,
-		&a.Failure.Detail, instant{&a.ValidatedAt}, instant{&a.CreatedAt}, instant{&a.ExpiresAt}, &a.Version); err != nil {
-		return a, err
-	}
-	a.Name, err = pki.ParseName(name)
-	return a, err
+// authorizationRow is an authorization on its way out of the database.
+type authorizationRow struct {
+	acme.Authorization
+	name string
 }
 
-const orderColumns = `id, account, names, profile, replaces, not_before, not_after, created_at, expires_at, serial`
-
-func scanOrder(r row) (o acme.Order, err error) {
-	var names string
-	if err := r.Scan(&o.ID, &o.Account, &names, &o.Profile, octets(o.Replaces[:]), instant{&o.NotBefore}, instant{&o.NotAfter}, instant{&o.CreatedAt},
-		instant{&o.ExpiresAt}, octets(o.Serial[:])); err != nil {
-		return o, err
-	}
-	for _, word := range words(names) {
-		n, err := pki.ParseName(word)
-		if err != nil {
-			return o, fmt.Errorf("the order %s has a name that is none: %w", o.ID, err)
-		}
-		o.Names = append(o.Names, n)
-	}
-	return o, nil
+// columns are the places for authorizationColumns.
+func (a *authorizationRow) columns() []any {
+	return []any{&a.ID, &a.Account, &a.Order, &a.Place, &a.name, &a.Status, &a.Token, &a.Method, instant{&a.AttemptedAt}, &a.Failure.Kind,
+		&a.Failure.Detail, instant{&a.ValidatedAt}, instant{&a.CreatedAt}, instant{&a.ExpiresAt}, &a.Version}
 }
 
-// Order implements acme.Store. The two queries are asked together with those of others.
+func (a *authorizationRow) authorization() (acme.Authorization, error) {
+	var err error
+	if a.Name, err = pki.ParseName(a.name); err != nil {
+		err = fmt.Errorf("the authorization %s has a name that is none: %w", a.ID, err)
+	}
+	return a.Authorization, err
+}
+
+// orderColumns are those of the table o.
+const orderColumns = `o.id, o.account, o.names, o.profile, o.replaces, o.not_before, o.not_after, o.created_at, o.expires_at, o.serial`
+
+// orderRow is an order on its way out of the database.
+type orderRow struct {
+	acme.Order
+	names          string
+	authorizations []acme.Authorization
+}
+
+// columns are the places for orderColumns.
+func (o *orderRow) columns() []any {
+	return []any{&o.ID, &o.Account, &o.names, &o.Profile, octets(o.Replaces[:]), instant{&o.NotBefore}, instant{&o.NotAfter}, instant{&o.CreatedAt},
+		instant{&o.ExpiresAt}, octets(o.Serial[:])}
+}
+
+// Order implements acme.Store. Those that are asked for together share a query.
 func (s *Store) Order(ctx context.Context, id string) (acme.Order, []acme.Authorization, error) {
-	o, err := s.orders.do(ctx, text(id))
+	found, err := s.orders.do(ctx, text(id))
 	if err != nil {
 		return acme.Order{}, nil, err
 	}
-	authorizations, err := s.authorizations.do(ctx, o.ID)
-	if errors.Is(err, ca.ErrNotFound) {
-		err = nil
+	o := found.Order
+	for _, word := range words(found.names) {
+		n, err := pki.ParseName(word)
+		if err != nil {
+			return acme.Order{}, nil, fmt.Errorf("the order %s has a name that is none: %w", o.ID, err)
+		}
+		o.Names = append(o.Names, n)
 	}
-	o.Names = slices.Clone(o.Names) // another caller may have the same answer
-	return o, slices.Clone(authorizations), err
+	return o, slices.Clone(found.authorizations), nil // another caller may have the same answer
 }
 
-// findOrders and findAuthorizations answer calls of Order.
-func (s *Store) findOrders(round []*call[string, acme.Order]) {
-	find(s.db, round, `SELECT `+orderColumns+` FROM acme_orders WHERE id`, func(id string) any { return id }, func(r row) (string, acme.Order, error) {
-		o, err := scanOrder(r)
-		return o.ID, o, err
-	})
-}
-
-func (s *Store) findAuthorizations(round []*call[string, []acme.Authorization]) {
-	found := make(map[string][]acme.Authorization)
-	find(s.db, round, `SELECT `+authorizationColumns+` FROM acme_authorizations WHERE "order"`, func(id string) any { return id },
-		func(r row) (string, []acme.Authorization, error) {
-			a, err := scanAuthorization(r)
-			of := append(found[a.Order], a)
-			slices.SortFunc(of, func(a, b acme.Authorization) int { return a.Place - b.Place })
-			found[a.Order] = of
-			return a.Order, of, err
+// findOrders answers calls of Order: a row for each authorization, or one without.
+func (s *Store) findOrders(round []*call[string, orderRow]) {
+	read := make(map[string][]acme.Authorization)
+	find(s.db, round, `SELECT `+orderColumns+`, `+authorizationColumns+` FROM acme_orders o LEFT JOIN acme_authorizations a ON a."order" = o.id WHERE o.id`,
+		func(id string) any { return id }, func(r row) (string, orderRow, error) {
+			var (
+				o   orderRow
+				its authorizationRow
+			)
+			if err := r.Scan(append(o.columns(), its.columns()...)...); err != nil {
+				return o.ID, o, err
+			}
+			if its.ID != "" {
+				a, err := its.authorization()
+				if err != nil {
+					return o.ID, o, err
+				}
+				read[o.ID] = append(read[o.ID], a)
+				slices.SortFunc(read[o.ID], func(a, b acme.Authorization) int { return a.Place - b.Place })
+			}
+			o.authorizations = read[o.ID]
+			return o.ID, o, nil
 		})
 }
 
@@ -231,16 +249,13 @@ func (s *Store) CreateAuthorization(ctx context.Context, a acme.Authorization) e
 }
 
 // Authorization implements acme.Store.
-func (s *Store) Authorization(ctx context.Context, id string) (a acme.Authorization, err error) {
-	err = ca.ErrNotFound
-	fault := s.db.query(ctx, func(r row) error {
-		a, err = scanAuthorization(r)
-		return err
-	}, `SELECT `+authorizationColumns+` FROM acme_authorizations WHERE id = $1`, text(id))
-	if fault != nil {
-		err = fault
+func (s *Store) Authorization(ctx context.Context, id string) (acme.Authorization, error) {
+	found := new(authorizationRow)
+	err := one(ctx, s.db, `SELECT `+authorizationColumns+` FROM acme_authorizations a WHERE a.id = $1`, []any{text(id)}, found.columns()...)
+	if err != nil {
+		return acme.Authorization{}, err
 	}
-	return a, err
+	return found.authorization()
 }
 
 // ChangeAuthorization implements acme.Store.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"time"
@@ -13,14 +14,24 @@ import (
 const certificateColumns = `c.serial, c.authority, c.profile, c.usage, COALESCE(c.app, ''), c.requested_by, c.names, c.key_type, c.spki_hash,
 	c.not_before, c.not_after, c.created_at, c.replaces, c.tbs, s.signature, s.fingerprint, r.revoked_at, COALESCE(r.reason, 0), COALESCE(r.revoked_by, '')`
 
-// Certificate implements ca.Store.
+// Certificate implements ca.Store. Those that are asked for together share a query.
 func (s *Store) Certificate(ctx context.Context, serial pki.Serial) (*ca.Certificate, error) {
-	found := new(certificateRow)
-	err := one(ctx, s.db, `SELECT `+certificateColumns+` FROM `+byCreation.tables+` WHERE c.serial = $1`, []any{serial[:]}, found.columns()...)
+	found, err := s.certificates.do(ctx, serial)
 	if err != nil {
 		return nil, err
 	}
+	found.TBS, found.Signature = bytes.Clone(found.TBS), bytes.Clone(found.Signature) // another caller may have the same answer
 	return found.certificate(), nil
+}
+
+// findCertificates answers calls of Certificate.
+func (s *Store) findCertificates(round []*call[pki.Serial, certificateRow]) {
+	find(s.db, round, `SELECT `+certificateColumns+` FROM `+byCreation.tables+` WHERE c.serial`, func(serial pki.Serial) any { return serial[:] },
+		func(r row) (pki.Serial, certificateRow, error) {
+			found := new(certificateRow)
+			err := r.Scan(found.columns()...)
+			return found.Serial, *found, err
+		})
 }
 
 // certificateRow is a certificate on its way out of the database.

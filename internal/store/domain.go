@@ -95,18 +95,41 @@ func (s *Store) Domain(ctx context.Context, app string, n pki.Name) (d ca.Domain
 	return d, err
 }
 
-// Domains implements ca.Store.
-func (s *Store) Domains(ctx context.Context, names []pki.Name) (claims []ca.Domain, err error) {
-	keys := make([]any, len(names))
-	for i, n := range names {
-		keys[i] = searchKey(n)
+// Domains implements ca.Store. Those that are asked for together share a query.
+func (s *Store) Domains(ctx context.Context, names []pki.Name) ([]ca.Domain, error) {
+	if len(names) == 0 {
+		return nil, nil
 	}
-	err = s.db.find(ctx, func(r row) error {
-		d, err := scanDomain(r)
-		claims = append(claims, d)
-		return err
-	}, `SELECT `+domainColumns+` FROM domains WHERE reversed`, keys)
-	return claims, err
+	return s.claims.do(ctx, searchKeys(names))
+}
+
+// findClaims answers calls of Domains.
+func (s *Store) findClaims(round []*call[[]string, []ca.Domain]) {
+	var keys []any
+	found := make(map[string][]ca.Domain)
+	for _, c := range round {
+		for _, key := range c.question {
+			if _, asked := found[key]; !asked {
+				found[key], keys = nil, append(keys, key)
+			}
+		}
+	}
+	err := inRound(func(ctx context.Context) error {
+		return s.db.find(ctx, func(r row) error {
+			d, err := scanDomain(r)
+			key := searchKey(d.Name)
+			found[key] = append(found[key], d)
+			return err
+		}, `SELECT `+domainColumns+` FROM domains WHERE reversed`, keys)
+	})
+	for _, c := range round {
+		if c.err = err; err != nil {
+			continue
+		}
+		for _, key := range c.question {
+			c.answer = append(c.answer, found[key]...)
+		}
+	}
 }
 
 // ListDomains implements ca.Store.

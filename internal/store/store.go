@@ -27,11 +27,13 @@ type Store struct {
 	apps    *group[string, ca.App]
 	blocked *group[[32]byte, struct{}]
 
-	accounts *group[string, acme.Account]
-	orders   *group[string, acme.Order]
+	claims *group[[]string, []ca.Domain] // by the search keys of the names
 
-	authorizations *group[string, []acme.Authorization] // by order
-	standings      *group[pki.Serial, ca.Standing]
+	accounts *group[string, acme.Account]
+	orders   *group[string, orderRow]
+
+	certificates *group[pki.Serial, certificateRow]
+	standings    *group[pki.Serial, ca.Standing]
 }
 
 var _ ca.Store = (*Store)(nil)
@@ -63,9 +65,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.tokens = newGroup(lookers, s.findTokens)
 	s.apps = newGroup(lookers, s.findApps)
 	s.blocked = newGroup(lookers, s.findBlocked)
+	s.claims = newGroup(lookers, s.findClaims)
 	s.accounts = newGroup(lookers, s.findAccounts)
 	s.orders = newGroup(lookers, s.findOrders)
-	s.authorizations = newGroup(lookers, s.findAuthorizations)
+	s.certificates = newGroup(lookers, s.findCertificates)
 	s.standings = newGroup(lookers, s.findStandings)
 	return s, nil
 }
@@ -76,9 +79,10 @@ func (s *Store) Close() error {
 	s.tokens.close()
 	s.apps.close()
 	s.blocked.close()
+	s.claims.close()
 	s.accounts.close()
 	s.orders.close()
-	s.authorizations.close()
+	s.certificates.close()
 	s.standings.close()
 	s.db.close()
 	return nil
