@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -73,6 +74,9 @@ func (g *group[Q, A]) do(ctx context.Context, question Q) (A, error) {
 // work serves rounds until nobody waits.
 func (g *group[Q, A]) work() {
 	for {
+		// Whoever can run now is about to ask, or to answer somebody who then asks: while the processors are busy, a round that lets them go first is larger,
+		// and there are fewer of them.
+		runtime.Gosched()
 		round := g.next()
 		if round == nil {
 			return
