@@ -59,7 +59,7 @@ func (d *door) changeApp(c *call) error {
 		return err
 	}
 	app, err := d.ca.ChangeApp(c.r.Context(), c.principal, id, ca.AppChange{
-		Name: req.Name, Policy: (*ca.DomainPolicy)(req.Policy), Allowed: req.Allowed, Suspended: req.Suspended,
+		Name: req.Name, Policy: (*ca.DomainPolicy)(req.Policy), Allowed: req.Allowed, Quotas: req.Quotas, Suspended: req.Suspended,
 	})
 	if err != nil {
 		return err
@@ -68,9 +68,12 @@ func (d *door) changeApp(c *call) error {
 }
 
 func showApp(a ca.App) App {
-	shown := App{ID: a.ID, Name: a.Name, Policy: string(a.Policy), Allowed: a.Allowed, Suspended: a.Suspended, CreatedAt: a.CreatedAt}
+	shown := App{ID: a.ID, Name: a.Name, Policy: string(a.Policy), Allowed: a.Allowed, Suspended: a.Suspended, CreatedAt: a.CreatedAt, Quotas: a.Quotas}
 	if shown.Allowed == nil {
 		shown.Allowed = []string{}
+	}
+	if shown.Quotas == nil {
+		shown.Quotas = map[string]int{}
 	}
 	return shown
 }

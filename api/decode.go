@@ -16,7 +16,7 @@ import (
 	"github.com/imca-project/imca/internal/web"
 )
 
-// decode reads one JSON object into a struct of texts, lists of texts, whole numbers and truth values. It is stricter than encoding/json
+// decode reads one JSON object into a struct of texts, lists of texts, whole numbers, objects of these and truth values. It is stricter than encoding/json
 // and says where: fields are spelled exactly, none is unknown or given twice or null, texts are UTF-8 without NUL and within their bounds, and nothing
 // follows the object.
 func decode(data []byte, into any) error {
@@ -158,6 +158,8 @@ func (f *faults) bind(pointer string, value json.RawMessage, field reflect.Value
 		if json.Unmarshal(value, target) != nil {
 			f.add(ca.KindMalformed, pointer, "Expected a whole number, without quotes and fraction, such as 90.")
 		}
+	case *map[string]int:
+		f.numbers(pointer, value, target, tag)
 	case *bool:
 		if json.Unmarshal(value, target) != nil {
 			f.add(ca.KindMalformed, pointer, "Expected true or false, without quotes.")
@@ -198,6 +200,30 @@ func (f *faults) texts(pointer string, value json.RawMessage, into *[]string, ta
 			continue
 		}
 		f.text(place, item, &(*into)[i], tag)
+	}
+}
+
+func (f *faults) numbers(pointer string, value json.RawMessage, into *map[string]int, tag reflect.StructTag) {
+	members, err := readObject(value)
+	if err != nil {
+		f.add(ca.KindMalformed, pointer, "Expected an object of whole numbers, such as {\"certificates_per_week\": 5000}.")
+		return
+	}
+	if most := bound(tag, "most"); len(members) > most {
+		f.add(ca.KindInvalid, pointer, "The object has %d fields: give at most %d.", len(members), most)
+		return
+	}
+	*into = make(map[string]int)
+	for _, m := range members {
+		var n int
+		switch place := pointer + m.pointer(); {
+		case m.repeated:
+			f.add(ca.KindMalformed, place, "The field is there twice: leave one out.")
+		case string(m.value) == "null" || json.Unmarshal(m.value, &n) != nil:
+			f.add(ca.KindMalformed, place, "Expected a whole number, without quotes and fraction, such as 90.")
+		default:
+			(*into)[m.name] = n
+		}
 	}
 }
 

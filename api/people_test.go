@@ -18,7 +18,7 @@ func TestApps(t *testing.T) {
 		operator := w.as("operator")
 		app, err := operator.CreateApp(t.Context(), api.AppRequest{ID: "shop", Name: "Web shop", Policy: "list", Allowed: []string{".Shop.example.com", "shop.example.com"}})
 		require.NoError(t, err)
-		require.Equal(t, &api.App{ID: "shop", Name: "Web shop", Policy: "list", Allowed: []string{".shop.example.com", "shop.example.com"}, CreatedAt: start}, app)
+		require.Equal(t, &api.App{ID: "shop", Name: "Web shop", Policy: "list", Allowed: []string{".shop.example.com", "shop.example.com"}, CreatedAt: start, Quotas: map[string]int{}}, app)
 		read, err := operator.App(t.Context(), "shop")
 		require.NoError(t, err)
 		require.Equal(t, app, read)
@@ -40,7 +40,7 @@ func TestApps(t *testing.T) {
 		name, suspended := "Shop", true
 		app, err = operator.ChangeApp(t.Context(), "shop", api.AppChange{Name: &name, Suspended: &suspended})
 		require.NoError(t, err)
-		require.Equal(t, &api.App{ID: "shop", Name: "Shop", Policy: "list", Allowed: read.Allowed, Suspended: true, CreatedAt: start}, app)
+		require.Equal(t, &api.App{ID: "shop", Name: "Shop", Policy: "list", Allowed: read.Allowed, Suspended: true, CreatedAt: start, Quotas: map[string]int{}}, app)
 		_, err = operator.Issue(t.Context(), api.IssueRequest{App: "shop", Domain: "shop.example.com"})
 		require.Equal(t, "/app", refusal(t, err, ca.KindForbidden).Errors[0].Pointer)
 		none := []string{}
@@ -52,6 +52,27 @@ func TestApps(t *testing.T) {
 		bad := []string{"example.com", "*.*.example.com"}
 		_, err = operator.ChangeApp(t.Context(), "shop", api.AppChange{Allowed: &bad})
 		require.Equal(t, "/allowed/1", refusal(t, err, ca.KindRejectedName).Errors[0].Pointer)
+		quotas := map[string]int{"certificates_per_week": 5000}
+		app, err = operator.ChangeApp(t.Context(), "shop", api.AppChange{Quotas: &quotas})
+		require.NoError(t, err)
+		require.Equal(t, quotas, app.Quotas)
+		app, err = operator.ChangeApp(t.Context(), "shop", api.AppChange{Name: &name})
+		require.NoError(t, err)
+		require.Equal(t, quotas, app.Quotas, "what is not named stays")
+		for body, want := range map[string]struct {
+			kind    ca.Kind
+			pointer string
+		}{
+			`{"quotas":{"certificates_per_week":"5000"}}`:                      {ca.KindMalformed, "/quotas/certificates_per_week"},
+			`{"quotas":{"certificates_per_week":null}}`:                        {ca.KindMalformed, "/quotas/certificates_per_week"},
+			`{"quotas":{"certificates_per_week":1,"certificates_per_week":2}}`: {ca.KindMalformed, "/quotas/certificates_per_week"},
+			`{"quotas":[5000]}`:                                       {ca.KindMalformed, "/quotas"},
+			`{"quotas":{"certificates_per_week":-1}}`:                 {ca.KindInvalid, "/quotas/certificates_per_week"},
+			`{"quotas":{` + strings.Repeat(`"a":1,`, 100) + `"a":1}}`: {ca.KindInvalid, "/quotas"},
+		} {
+			p := w.ask("operator", "PATCH", "/v1/apps/shop", body).problem(t, want.kind)
+			require.Equal(t, want.pointer, p.Errors[0].Pointer, body)
+		}
 
 		var listed []string
 		for filter := (api.Filter{"limit": "2"}); ; {

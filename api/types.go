@@ -138,6 +138,9 @@ type AppChange struct {
 	Policy    *string   `json:"policy,omitempty" max:"64"`
 	Allowed   *[]string `json:"allowed,omitempty" max:"1024" most:"2000"`
 	Suspended *bool     `json:"suspended,omitempty"`
+
+	// Quotas are all that the app shall have of its own, by their names.
+	Quotas *map[string]int `json:"quotas,omitempty" most:"100"`
 }
 
 // App is a developer's application.
@@ -148,6 +151,9 @@ type App struct {
 	Allowed   []string  `json:"allowed"` // never nil
 	Suspended bool      `json:"suspended"`
 	CreatedAt time.Time `json:"created_at"`
+
+	// Quotas are the app's own, by their names, instead of those that every app has; never nil.
+	Quotas map[string]int `json:"quotas"`
 }
 
 // DomainRequest asks for a name.

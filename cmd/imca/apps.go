@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,15 +126,25 @@ func showApp(p *program, a *api.App) error {
 	}
 	p.fields(
 		[2]string{"ID", a.ID}, [2]string{"Name", a.Name}, [2]string{"State", state}, [2]string{"Policy", a.Policy},
-		[2]string{"Allowed", strings.Join(a.Allowed, " ")}, [2]string{"Created", a.CreatedAt.Local().Format("2006-01-02 15:04:05 MST")},
+		[2]string{"Allowed", strings.Join(a.Allowed, " ")}, [2]string{"Own quotas", quotaLine(a.Quotas)},
+		[2]string{"Created", a.CreatedAt.Local().Format("2006-01-02 15:04:05 MST")},
 	)
 	return nil
+}
+
+func quotaLine(quotas map[string]int) string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(quotas)) {
+		list = append(list, name+"="+strconv.Itoa(quotas[name]))
+	}
+	return strings.Join(list, " ")
 }
 
 // changeOptions are the flags of 'imca app change'.
 type changeOptions struct {
 	name, policy    string
 	allow, disallow []string
+	quotas          []string
 	suspend, resume bool
 }
 
@@ -140,7 +152,8 @@ func newAppChange(p *program, r *remote) *cobra.Command {
 	var o changeOptions
 	cmd := &cobra.Command{
 		Use: "change ID", Short: "Change an app", Args: words(1, 1, "say which app"),
-		Example: "  imca app change shop --allow www.shop.example --disallow old.example.com\n  imca app change shop --suspend",
+		Example: "  imca app change shop --allow www.shop.example --disallow old.example.com\n  imca app change shop --suspend\n" +
+			"  imca app change shop --quota certificates_per_week=5000 --quota proofs_per_hour=default",
 		RunE: r.run(func(ctx context.Context, c *api.Client, args []string) error {
 			change, err := o.change(ctx, c, args[0])
 			if err != nil {
@@ -158,10 +171,11 @@ func newAppChange(p *program, r *remote) *cobra.Command {
 	flags.StringVar(&o.policy, "policy", "", "prove, approve, list or open")
 	flags.StringArrayVar(&o.allow, "allow", nil, "add a name to the allow-list")
 	flags.StringArrayVar(&o.disallow, "disallow", nil, "take a name from the allow-list; what was issued stays valid")
+	flags.StringArrayVar(&o.quotas, "quota", nil, "NAME=NUMBER gives it a quota of its own, 0 for no bound; NAME=default takes that back (docs/domains.md has the names)")
 	flags.BoolVar(&o.suspend, "suspend", false, "give it nothing new from now on")
 	flags.BoolVar(&o.resume, "resume", false, "end the suspension")
 	cmd.MarkFlagsMutuallyExclusive("suspend", "resume")
-	cmd.MarkFlagsOneRequired("name", "policy", "allow", "disallow", "suspend", "resume")
+	cmd.MarkFlagsOneRequired("name", "policy", "allow", "disallow", "quota", "suspend", "resume")
 	oneOf(cmd, "policy", ca.DomainPolicies())
 	return cmd
 }
@@ -177,12 +191,21 @@ func (o *changeOptions) change(ctx context.Context, c *api.Client, id string) (a
 	if o.suspend || o.resume {
 		change.Suspended = &o.suspend
 	}
-	if len(o.allow)+len(o.disallow) == 0 {
+	if len(o.allow)+len(o.disallow)+len(o.quotas) == 0 {
 		return change, nil
 	}
 	app, err := c.App(ctx, id)
 	if err != nil {
 		return change, err
+	}
+	if len(o.quotas) > 0 {
+		if err := o.changeQuotas(app.Quotas); err != nil {
+			return change, err
+		}
+		change.Quotas = &app.Quotas
+	}
+	if len(o.allow)+len(o.disallow) == 0 {
+		return change, nil
 	}
 	allowed := append(slices.Clone(app.Allowed), o.allow...)
 	for _, name := range o.disallow {
@@ -193,4 +216,24 @@ func (o *changeOptions) change(ctx context.Context, c *api.Client, id string) (a
 	}
 	change.Allowed = &allowed
 	return change, nil
+}
+
+// changeQuotas makes of an app's own quotas those that the flags ask for.
+func (o *changeOptions) changeQuotas(quotas map[string]int) error {
+	for _, flag := range o.quotas {
+		name, text, _ := strings.Cut(flag, "=")
+		if known := ca.QuotaNames(); !slices.Contains(known, name) {
+			return usageError{fmt.Errorf("--quota %s: there is no quota of this name: use one of %s", flag, strings.Join(known, ", "))}
+		}
+		if text == "default" {
+			delete(quotas, name)
+			continue
+		}
+		most, err := strconv.Atoi(text)
+		if err != nil {
+			return usageError{fmt.Errorf("--quota %s: write NAME=NUMBER or NAME=default, such as certificates_per_week=5000", flag)}
+		}
+		quotas[name] = most
+	}
+	return nil
 }

@@ -34,6 +34,9 @@ type App struct {
 	// below it, wildcards included. Addresses stand for themselves.
 	Allowed []string
 
+	// Quotas are the app's own, by their names (QuotaNames), instead of those that every app has; nil: it has none of its own.
+	Quotas map[string]int
+
 	// Suspended apps keep what they have and get nothing new.
 	Suspended bool
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -27,6 +28,7 @@ type AppChange struct {
 	Name      *string
 	Policy    *DomainPolicy
 	Allowed   *[]string
+	Quotas    *map[string]int // all that it shall have of its own
 	Suspended *bool
 }
 
@@ -177,7 +179,7 @@ func (c *CA) ChangeApp(ctx context.Context, p Principal, id string, change AppCh
 		}
 		act.Event.Detail = map[string]string{
 			"name": app.Name, "policy": string(app.Policy), "suspended": strconv.FormatBool(app.Suspended),
-			"allowed": strconv.Itoa(len(app.Allowed)) + " entries",
+			"allowed": strconv.Itoa(len(app.Allowed)) + " entries", "quotas": listed(app.Quotas),
 		}
 		err = c.store.ChangeApp(context.WithoutCancel(ctx), app, act)
 		if err == nil {
@@ -191,6 +193,15 @@ func (c *CA) ChangeApp(ctx context.Context, p Principal, id string, change AppCh
 	return App{}, &Error{Kind: KindUnavailable, Detail: "Others are changing this app at this moment: try again."}
 }
 
+// listed are an app's own quotas in a line.
+func listed(quotas map[string]int) string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(quotas)) {
+		list = append(list, name+"="+strconv.Itoa(quotas[name]))
+	}
+	return strings.Join(list, " ")
+}
+
 func (ch AppChange) apply(a *App) (err error) {
 	if ch.Name != nil {
 		a.Name = *ch.Name
@@ -202,6 +213,12 @@ func (ch AppChange) apply(a *App) (err error) {
 		if a.Allowed, err = parseAllowed(*ch.Allowed); err != nil {
 			return err
 		}
+	}
+	if ch.Quotas != nil {
+		if err := checkQuotas(*ch.Quotas); err != nil {
+			return err
+		}
+		a.Quotas = *ch.Quotas
 	}
 	if ch.Suspended != nil {
 		a.Suspended = *ch.Suspended

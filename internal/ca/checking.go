@@ -64,7 +64,10 @@ func (c *CA) runCheck(ctx context.Context, p Principal, req NewCheck, act Act) (
 		}
 		k.Address = k.Address.Unmap()
 	}
-	quotas := c.rules.Quotas.forCheck(k.App)
+	quotas, err := c.quotasForCheck(ctx, k.App)
+	if err != nil {
+		return Check{}, false, err
+	}
 	if err := c.take(ctx, now, quotas); err != nil {
 		return Check{}, false, err
 	}

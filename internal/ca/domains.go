@@ -61,14 +61,14 @@ func (c *CA) addDomain(ctx context.Context, now time.Time, p Principal, req NewD
 		case errors.Is(err, ErrNotFound):
 			d = c.newClaim(now, p, app, name, method)
 			act.Event.Detail = map[string]string{"method": string(d.Method), "state": string(d.State), "name": name.String()}
-			err = c.store.CreateDomain(context.WithoutCancel(ctx), d, c.rules.Quotas.OpenClaims, act)
+			err = c.store.CreateDomain(context.WithoutCancel(ctx), d, c.QuotasOf(app).OpenClaims, act)
 			switch {
 			case err == nil:
 				d.Version = 1
 				return d, true, nil
 			case errors.Is(err, ErrFull):
 				return Domain{}, false, refuse(KindRateLimited, "", "The app %s has %d names that are not proven, which are the most: prove some, or give some up (imca domain list, imca domain remove).",
-					app.ID, c.rules.Quotas.OpenClaims)
+					app.ID, c.QuotasOf(app).OpenClaims)
 			case !errors.Is(err, ErrExists):
 				return Domain{}, false, fmt.Errorf("recording the claim on %s: %w", name, err)
 			}

@@ -145,7 +145,7 @@ func (c *CA) issue(ctx context.Context, now time.Time, p Principal, req IssueReq
 		act.Claim = claim
 	}
 
-	quotas := c.rules.Quotas.forCertificate(record.App, record.Names)
+	quotas := o.quotas(c).forCertificate(record.App, record.Names)
 	if err := c.take(ctx, now, quotas); err != nil {
 		return nil, err
 	}

@@ -30,6 +30,14 @@ type order struct {
 	replaces pki.Serial
 }
 
+// quotas are those of the app, or those of everybody where there is none.
+func (o *order) quotas(c *CA) Quotas {
+	if o.app == nil {
+		return c.rules.Quotas
+	}
+	return c.QuotasOf(o.app)
+}
+
 // isPlatforms tells whether a profile is for the platform's own certificates, with which it calls the developers: those that no developer may have.
 func isPlatforms(p issuer.Profile) bool { return p.EKU == x509.ExtKeyUsageClientAuth }
 

@@ -44,7 +44,7 @@ func (c *CA) verifyDomain(ctx context.Context, act Act, d Domain, m Method) (Dom
 		return Domain{}, refuse(KindConflict, "", "The challenge for %s ended at %s: get a new one (POST /v1/domains, or 'imca domain add %s').",
 			d.Name, d.ChallengeUntil.Format(time.DateTime), quoted(d.fullName()))
 	}
-	if err := c.take(ctx, now, c.rules.Quotas.forProof(app.ID)); err != nil {
+	if err := c.take(ctx, now, c.QuotasOf(app).forProof(app.ID)); err != nil {
 		return Domain{}, err
 	}
 	found, err := c.look(ctx, d, Proof{
@@ -97,7 +97,7 @@ func (c *CA) proveDomain(ctx context.Context, p Principal, act Act, proof Proof)
 	if err != nil {
 		return Domain{}, err
 	}
-	if err := c.take(ctx, now, c.rules.Quotas.forProof(app.ID)); err != nil {
+	if err := c.take(ctx, now, c.QuotasOf(app).forProof(app.ID)); err != nil {
 		return Domain{}, err
 	}
 	found, err := c.look(ctx, d, proof)

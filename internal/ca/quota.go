@@ -3,6 +3,7 @@ package ca
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -36,6 +37,52 @@ const week = 7 * 24 * time.Hour
 // Quotas are those that every app has.
 func (c *CA) Quotas() Quotas { return c.rules.Quotas }
 
+// QuotasOf are those that an app has: its own where it has some, and what every app has.
+func (c *CA) QuotasOf(a *App) Quotas {
+	q := c.rules.Quotas
+	for name, most := range a.Quotas {
+		if field, known := q.named()[name]; known {
+			*field = most
+		}
+	}
+	return q
+}
+
+// named are the quotas by the names that they have in the settings.
+func (q *Quotas) named() map[string]*int {
+	return map[string]*int{
+		"certificates_per_week": &q.CertificatesPerWeek, "certificates_per_name_week": &q.CertificatesPerNameWeek, "open_claims": &q.OpenClaims,
+		"proofs_per_hour": &q.ProofsPerHour, "checks_per_hour": &q.ChecksPerHour,
+	}
+}
+
+// QuotaNames are the names of the quotas that an app can have of its own.
+func QuotaNames() []string { return slices.Sorted(maps.Keys(new(Quotas).named())) }
+
+// maxQuota bounds what can be given to an app.
+const maxQuota = 1_000_000_000
+
+// checkQuotas refuses quotas of an app that there are not.
+func checkQuotas(own map[string]int) error {
+	var faults []Fault
+	for _, name := range slices.Sorted(maps.Keys(own)) {
+		least := 0
+		if name == "open_claims" {
+			least = 1
+		}
+		switch most := own[name]; {
+		case !slices.Contains(QuotaNames(), name):
+			faults = append(faults, Fault{Field: "/quotas", Detail: fmt.Sprintf("There is no quota %q: use some of %s.", oneLine(name), joined(QuotaNames()))})
+		case most < least || most > maxQuota:
+			faults = append(faults, Fault{Field: "/quotas/" + name, Detail: fmt.Sprintf("A quota %s of %d is out of bounds: give a number from %d to %d; 0 is for no bound.", name, most, least, maxQuota)})
+		}
+	}
+	if len(faults) > 0 {
+		return &Error{Kind: KindInvalid, Field: faults[0].Field, Detail: faults[0].Detail, Faults: faults}
+	}
+	return nil
+}
+
 // forCertificate are the quotas that an issuance takes from.
 func (q Quotas) forCertificate(app string, names []pki.Name) []Quota {
 	var quotas []Quota
@@ -57,11 +104,20 @@ func (q Quotas) forProof(app string) []Quota {
 	return []Quota{{"proofs " + app, q.ProofsPerHour, time.Hour, "attempts of the app " + app + " to prove a name"}}
 }
 
-func (q Quotas) forCheck(app string) []Quota {
-	if q.ChecksPerHour == 0 || app == "" {
-		return nil
+// quotasForCheck are those of the app that asks for a check; an operator has none.
+func (c *CA) quotasForCheck(ctx context.Context, id string) ([]Quota, error) {
+	if id == "" {
+		return nil, nil
 	}
-	return []Quota{{"checks " + app, q.ChecksPerHour, time.Hour, "checks of the app " + app}}
+	app, err := c.appOf(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	most := c.QuotasOf(app).ChecksPerHour
+	if most == 0 {
+		return nil, nil
+	}
+	return []Quota{{"checks " + id, most, time.Hour, "checks of the app " + id}}, nil
 }
 
 // TakeQuotas counts one against each of the quotas of a door, or refuses and counts none. Those that bound nothing (Most is 0) are left out.

@@ -53,6 +53,49 @@ func TestCertificateQuota(t *testing.T) {
 	})
 }
 
+// An operator gives one app more, or less, than every app has, and takes that back.
+func TestOwnQuotas(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		f, _ := proving(t, url, ca.PolicyOpen, func(r *ca.DomainRules) { r.Quotas = ca.Quotas{CertificatesPerWeek: 2, ProofsPerHour: 5} })
+		own := func(quotas map[string]int) error {
+			_, err := f.ChangeApp(t.Context(), operator, developer.App, ca.AppChange{Quotas: &quotas})
+			return err
+		}
+		n := 0
+		issue := func() error {
+			n++
+			_, err := f.Issue(t.Context(), developer, request(fmt.Sprintf("n%d.example.com", n)))
+			return err
+		}
+		require.NoError(t, own(map[string]int{"certificates_per_week": 4}))
+		for range 4 {
+			require.NoError(t, issue())
+		}
+		require.Contains(t, refusal(t, issue(), ca.KindRateLimited).Detail, "4 certificates of the app")
+		require.NoError(t, own(map[string]int{"certificates_per_week": 0}))
+		require.NoError(t, issue())
+		require.NoError(t, own(map[string]int{}))
+		require.Contains(t, refusal(t, issue(), ca.KindRateLimited).Detail, "2 certificates of the app")
+
+		app, err := f.App(t.Context(), operator, developer.App)
+		require.NoError(t, err)
+		app.Quotas = map[string]int{"certificates_per_name_week": 3, "open_claims": 4, "proofs_per_hour": 6, "checks_per_hour": 7}
+		require.Equal(t, ca.Quotas{CertificatesPerWeek: 2, CertificatesPerNameWeek: 3, OpenClaims: 4, ProofsPerHour: 6, ChecksPerHour: 7}, f.QuotasOf(&app))
+
+		for _, c := range []struct {
+			quotas map[string]int
+			field  string
+		}{
+			{map[string]int{"certificates": 1}, "/quotas"},
+			{map[string]int{"certificates_per_week": -1}, "/quotas/certificates_per_week"},
+			{map[string]int{"open_claims": 0}, "/quotas/open_claims"},
+			{map[string]int{"proofs_per_hour": 1_000_000_001}, "/quotas/proofs_per_hour"},
+		} {
+			require.Equal(t, c.field, refusal(t, own(c.quotas), ca.KindInvalid).Field)
+		}
+	})
+}
+
 // A repetition with the same idempotency key costs nothing.
 func TestReplayCostsNoQuota(t *testing.T) {
 	f, _ := proving(t, sqliteURL(t), ca.PolicyOpen, func(r *ca.DomainRules) { r.Quotas.CertificatesPerWeek = 2 })

@@ -2,29 +2,55 @@ package store
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/imca-project/imca/internal/ca"
 )
 
-const appColumns = `id, name, policy, allowed, suspended, created_at, version`
+const appColumns = `id, name, policy, allowed, quotas, suspended, created_at, version`
 
 func scanApp(r row) (a ca.App, err error) {
-	var allowed string
-	err = r.Scan(&a.ID, &a.Name, &a.Policy, &allowed, &a.Suspended, instant{&a.CreatedAt}, &a.Version)
+	var allowed, quotas string
+	if err := r.Scan(&a.ID, &a.Name, &a.Policy, &allowed, &quotas, &a.Suspended, instant{&a.CreatedAt}, &a.Version); err != nil {
+		return a, err
+	}
 	a.Allowed = words(allowed)
-	return a, err
+	if err := json.Unmarshal([]byte(quotas), &a.Quotas); err != nil {
+		return a, fmt.Errorf("reading the quotas of the app %s: %w", a.ID, err)
+	}
+	if len(a.Quotas) == 0 {
+		a.Quotas = nil
+	}
+	return a, nil
+}
+
+func encodeQuotas(quotas map[string]int) (string, error) {
+	if quotas == nil {
+		return "{}", nil
+	}
+	text, err := json.Marshal(quotas)
+	if err != nil {
+		return "", fmt.Errorf("encoding quotas: %w", err)
+	}
+	return string(text), nil
 }
 
 // CreateApp implements ca.Store.
 func (s *Store) CreateApp(ctx context.Context, a ca.App, act ca.Act) error {
+	quotas, err := encodeQuotas(a.Quotas)
+	if err != nil {
+		return err
+	}
 	return s.change(ctx, func(tx statements) error {
 		if err := begin(ctx, tx, act); err != nil {
 			return err
 		}
-		n, err := tx.exec(ctx, `INSERT INTO apps (`+appColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING`,
-			a.ID, text(a.Name), string(a.Policy), strings.Join(a.Allowed, " "), a.Suspended, micros(a.CreatedAt), a.Version)
+		n, err := tx.exec(ctx, `INSERT INTO apps (`+appColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING`,
+			a.ID, text(a.Name), string(a.Policy), strings.Join(a.Allowed, " "), quotas, a.Suspended, micros(a.CreatedAt), a.Version)
 		if err == nil && n == 0 {
 			err = ca.ErrExists
 		}
@@ -35,7 +61,7 @@ func (s *Store) CreateApp(ctx context.Context, a ca.App, act ca.Act) error {
 // App implements ca.Store.
 func (s *Store) App(ctx context.Context, id string) (ca.App, error) {
 	a, err := s.apps.do(ctx, text(id))
-	a.Allowed = slices.Clone(a.Allowed) // another caller may have the same answer
+	a.Allowed, a.Quotas = slices.Clone(a.Allowed), maps.Clone(a.Quotas) // another caller may have the same answer
 	return a, err
 }
 
@@ -59,11 +85,15 @@ func (s *Store) ListApps(ctx context.Context, after string, limit int) (apps []c
 
 // ChangeApp implements ca.Store.
 func (s *Store) ChangeApp(ctx context.Context, a ca.App, act ca.Act) error {
+	quotas, err := encodeQuotas(a.Quotas)
+	if err != nil {
+		return err
+	}
 	return s.change(ctx, func(tx statements) error {
 		if err := begin(ctx, tx, act); err != nil {
 			return err
 		}
-		return changedOne(tx.exec(ctx, `UPDATE apps SET name = $3, policy = $4, allowed = $5, suspended = $6, version = version + 1 WHERE id = $1 AND version = $2`,
-			a.ID, a.Version, text(a.Name), string(a.Policy), strings.Join(a.Allowed, " "), a.Suspended))
+		return changedOne(tx.exec(ctx, `UPDATE apps SET name = $3, policy = $4, allowed = $5, quotas = $6, suspended = $7, version = version + 1
+			WHERE id = $1 AND version = $2`, a.ID, a.Version, text(a.Name), string(a.Policy), strings.Join(a.Allowed, " "), quotas, a.Suspended))
 	})
 }

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -27,7 +28,8 @@ func appComesBack(t *testing.T, s *suite) {
 	}
 	for _, a := range []ca.App{
 		{ID: "bare", Name: "bare", Policy: ca.PolicyOpen, CreatedAt: Epoch, Version: 1},
-		{ID: "full", Name: "Ünïcode ✓ 'quoted' \"name\"", Policy: ca.PolicyList, Allowed: allowed, Suspended: true, CreatedAt: Epoch, Version: 7},
+		{ID: "full", Name: "Ünïcode ✓ 'quoted' \"name\"", Policy: ca.PolicyList, Allowed: allowed, Suspended: true, CreatedAt: Epoch, Version: 7,
+			Quotas: map[string]int{"certificates_per_week": 0, "proofs_per_hour": 1_000_000_000}},
 	} {
 		s.must(s.CreateApp(t.Context(), a, NewAct(Epoch)))
 		got, err := s.App(t.Context(), a.ID)
@@ -54,7 +56,8 @@ func appOnce(t *testing.T, s *suite) {
 }
 
 func appVersion(t *testing.T, s *suite) {
-	changed := ca.App{ID: "alpha", Name: "New", Policy: ca.PolicyList, Allowed: []string{"a.example"}, Suspended: true, CreatedAt: Epoch.Add(time.Hour), Version: 1}
+	changed := ca.App{ID: "alpha", Name: "New", Policy: ca.PolicyList, Allowed: []string{"a.example"}, Suspended: true, CreatedAt: Epoch.Add(time.Hour), Version: 1,
+		Quotas: map[string]int{"open_claims": 7}}
 	s.must(s.ChangeApp(t.Context(), changed, NewAct(Epoch)))
 	want := changed
 	want.Version, want.CreatedAt = 2, Epoch // the creation stays
@@ -65,11 +68,12 @@ func appVersion(t *testing.T, s *suite) {
 	s.unchanged(func() {
 		require.ErrorIs(t, s.ChangeApp(t.Context(), changed, NewAct(Epoch)), ca.ErrChanged, "its version is 2 now")
 	})
-	changed.Version, changed.Allowed = 2, nil
+	changed.Version, changed.Allowed, changed.Quotas = 2, nil, nil
 	s.must(s.ChangeApp(t.Context(), changed, NewAct(Epoch)))
 	got, err = s.App(t.Context(), "alpha")
 	s.must(err)
 	require.Empty(t, got.Allowed)
+	require.Empty(t, got.Quotas)
 	require.Equal(t, 3, got.Version)
 }
 
@@ -100,15 +104,15 @@ func appsByBytes(t *testing.T, s *suite) {
 // appMemory: callers who ask at the same time may be answered by one query.
 func appMemory(t *testing.T, s *suite) {
 	a := NewApp("gamma")
-	a.Allowed = []string{"a.example", "b.example"}
+	a.Allowed, a.Quotas = []string{"a.example", "b.example"}, map[string]int{"open_claims": 7}
 	s.must(s.CreateApp(t.Context(), a, NewAct(Epoch)))
 	for _, err := range together(32, func(int) error {
 		got, err := s.App(t.Context(), "gamma")
-		if err == nil && !slices.Equal(got.Allowed, a.Allowed) {
-			err = fmt.Errorf("someone else's change is seen: %v", got.Allowed)
+		if err == nil && !(slices.Equal(got.Allowed, a.Allowed) && maps.Equal(got.Quotas, a.Quotas)) {
+			err = fmt.Errorf("someone else's change is seen: %v %v", got.Allowed, got.Quotas)
 		}
 		if err == nil {
-			got.Allowed[0] = "changed.example"
+			got.Allowed[0], got.Quotas["open_claims"] = "changed.example", 8
 		}
 		return err
 	}) {
