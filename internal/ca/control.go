@@ -174,13 +174,20 @@ func (c *CA) unproven(now time.Time, app *App, n pki.Name, d *Domain) string {
 	}
 	switch d.State {
 	case DomainAwaiting:
-		return fmt.Sprintf("%s waits for an operator's approval since %s%s: 'imca domain show %s' tells when it is there.", n, d.CreatedAt.Format(time.DateOnly), because(d.Flag), d.Name)
+		since := d.CreatedAt.Format(time.DateOnly)
+		if d.Flag != "" {
+			return fmt.Sprintf("%s waits for an operator's approval since %s (%s): 'imca domain show %s' tells when it is there.", n, since, d.Flag, d.Name)
+		}
+		return fmt.Sprintf("%s waits for an operator's approval since %s: 'imca domain show %s' tells when it is there.", n, since, d.Name)
 	case DomainConflict: // with an app that has given the name up
 		return fmt.Sprintf("%s was another app's, and is free now: imca domain verify %s (or POST /v1/domains/%s/verify) looks at the proof again. Then ask for the certificate again.", n, d.Name, d.Name)
 	case DomainRejected:
 		return rejected(*d).Detail
 	case DomainSuspended, DomainValid: // the latter has lapsed a moment ago
-		return fmt.Sprintf("%s is suspended for the app %s, as its proof could not be renewed%s. Prove it again like this: %s", n, app.ID, because(d.Failure), c.howTo(d))
+		if why := strings.TrimSuffix(d.Failure, "."); why != "" {
+			return fmt.Sprintf("%s is suspended for the app %s, as its proof could not be renewed (%s). Prove it again like this: %s", n, app.ID, why, c.howTo(d))
+		}
+		return fmt.Sprintf("%s is suspended for the app %s, as its proof could not be renewed. Prove it again like this: %s", n, app.ID, c.howTo(d))
 	}
 	if !now.Before(d.ChallengeUntil) {
 		return fmt.Sprintf("%s was not proven in time. Prove it like this: %s.", n, c.proveIt(app, n))
@@ -217,13 +224,6 @@ func quoted(n pki.Name) string {
 		return "'" + n.String() + "'"
 	}
 	return n.String()
-}
-
-func because(reason string) string {
-	if reason == "" {
-		return ""
-	}
-	return " (" + strings.TrimSuffix(reason, ".") + ")"
 }
 
 // checkCAA asks the owners of all names at once, and of each for itself.

@@ -142,7 +142,10 @@ func (s *sight) platformRefused() *Probe {
 }
 
 // saw says in words what became of a probe.
-func (p *Probe) saw() string {
+func (p *Probe) saw() string { return fmt.Sprintf("%s at %s: %s", p.attempt(), p.Address, p.result()) }
+
+// attempt says in words what a probe tried.
+func (p *Probe) attempt() string {
 	what := map[Role]string{
 		AsPlatform: "the platform's certificate", AsNobody: "no certificate", AsStranger: "a stranger's certificate",
 		AsImpostor:  "a forged certificate with the names of the platform and of its CA",
@@ -153,26 +156,25 @@ func (p *Probe) saw() string {
 	if p.Version == plainVersion {
 		what = "HTTP without TLS"
 	}
-	how := ""
 	if p.Version != "" && p.Version != plainVersion {
-		how += " over TLS " + p.Version
+		what += " over TLS " + p.Version
 	}
 	if p.Protocol == http2 {
-		how += " over HTTP/2"
+		what += " over HTTP/2"
 	}
 	if p.SNI != RightName {
-		how += ", server name " + string(p.SNI)
+		what += ", server name " + string(p.SNI)
 	}
 	if p.Method == "POST" {
-		how += ", posting a callback"
+		what += ", posting a callback"
 	}
 	if p.Forged {
-		how += ", claiming in headers that a proxy has verified the platform's"
+		what += ", claiming in headers that a proxy has verified the platform's"
 	}
 	if p.again {
-		how += ", once more"
+		what += ", once more"
 	}
-	return fmt.Sprintf("%s%s at %s: %s", what, how, p.Address, p.result())
+	return what
 }
 
 func (p *Probe) result() string {

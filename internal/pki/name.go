@@ -32,7 +32,7 @@ type NameError struct {
 	Why   string // what is wrong with it and how to mend it
 }
 
-func (e *NameError) Error() string { return quote(e.Input) + " " + e.Why }
+func (e *NameError) Error() string { return fmt.Sprintf("%q %s", short(e.Input), e.Why) }
 
 // NameErrors are the faults of a list of names, in its order. errors.As finds the
 // single *NameError too.
@@ -218,15 +218,15 @@ func checkShape(text string) string {
 	}
 	if strings.Contains(text, "://") {
 		if u, err := url.Parse(text); err == nil {
-			return "is a URL: give only the host name" + suggestion(u.Hostname())
+			return suggest("is a URL: give only the host name", u.Hostname())
 		}
 		return "is a URL: give only the host name"
 	}
 	if host, _, found := strings.Cut(text, "/"); found {
-		return "has a / in it: give only the host name or address" + suggestion(host)
+		return suggest("has a / in it: give only the host name or address", host)
 	}
 	if _, host, found := strings.Cut(text, "@"); found {
-		return "is a mail address: give only the host name" + suggestion(host)
+		return suggest("is a mail address: give only the host name", host)
 	}
 	if i := strings.IndexAny(text, "\"'`<>(){}|\\^;,$&!?#=+~"); i >= 0 {
 		return fmt.Sprintf("has the character %s in it, which no host name has: leave it out", quote(text[i:i+1]))
@@ -239,24 +239,24 @@ func checkShape(text string) string {
 func checkNotAddress(text string) string {
 	if inside, found := strings.CutPrefix(text, "["); found {
 		inside, _, _ = strings.Cut(inside, "]")
-		return "has brackets, as in a URL: give only the address" + suggestion(inside)
+		return suggest("has brackets, as in a URL: give only the address", inside)
 	}
 	switch host, _, _ := strings.Cut(text, ":"); strings.Count(text, ":") {
 	case 0:
 		return ""
 	case 1:
-		return "has a port: give only the host name" + suggestion(host)
+		return suggest("has a port: give only the host name", host)
 	default:
 		return "is not an IPv6 address: write it as 2001:db8::1"
 	}
 }
 
-// suggestion is ": NAME" when host is a name, else nothing.
-func suggestion(host string) string {
-	if name, why := parseName(host); why == "" {
-		return ": " + name.String()
+// suggest adds the name that was meant, when host is one.
+func suggest(why, host string) string {
+	if name, fault := parseName(host); fault == "" {
+		return fmt.Sprintf("%s: %s", why, name)
 	}
-	return ""
+	return why
 }
 
 // checkLabels holds a lower-case ASCII name to RFC 1123, Section 2.1.
@@ -291,14 +291,17 @@ func checkLabels(host string) string {
 }
 
 // quote shows a stranger's text in a message: quoted, and not at full length.
-func quote(text string) string {
-	const shown = 80
-	if len(text) > shown {
-		cut := shown
+func quote(text string) string { return fmt.Sprintf("%q", short(text)) }
+
+// short is a text that is not longer than a line.
+func short(text string) string {
+	const most = 80
+	if len(text) > most {
+		cut := most
 		for cut > 0 && !utf8.RuneStart(text[cut]) {
 			cut--
 		}
 		text = text[:cut] + "…"
 	}
-	return fmt.Sprintf("%q", text)
+	return text
 }

@@ -65,9 +65,8 @@ func describeTXT(texts []string, at, where string) string {
 	if len(texts) > most {
 		list = append(list, "…")
 	}
-	alias := ""
 	if where != at {
-		alias = ", an alias of " + where
+		at += ", an alias of " + where
 	}
-	return fmt.Sprintf("%d TXT records at %s%s (%s)", len(texts), at, alias, strings.Join(list, ", "))
+	return fmt.Sprintf("%d TXT records at %s (%s)", len(texts), at, strings.Join(list, ", "))
 }
