@@ -136,7 +136,22 @@ func (r *reader) do(actions ...chromedp.Action) {
 	}
 }
 
-// look judges the page as it stands: accessibility, and whatever the browser complained of. With IMCA_SCREENSHOTS it is pictured, on a desk and on a
+// english finds, on a page in another language, four words of English one behind the other of which nothing says that they are English: neither a
+// lang of their own, nor an element for code, nor the marks between which stands what is to be typed. The name of an app is what somebody has called it,
+// and one was named by imca.
+const english = `(() => {
+	const found = []
+	const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+	while (texts.nextNode()) {
+		const text = texts.currentNode
+		if (text.parentElement.closest("[lang=en], code, pre, script, style, textarea, option")) continue
+		const read = text.data.replace(/“[^”]*”|` + "`[^`]*`" + `|imca [a-z]+ [a-z]+ |This server's own HTTPS/g, " 0 ")
+		found.push(...(read.match(/(?:[A-Za-z][A-Za-z'’-]+[,:;]? ){3}[A-Za-z][A-Za-z'’-]+/g) || []))
+	}
+	return found
+})()`
+
+// look judges the page as it stands: accessibility, one language, and whatever the browser complained of. With IMCA_SCREENSHOTS it is pictured, on a desk and on a
 // phone, in light and dark.
 func (r *reader) look(name string) {
 	r.t.Helper()
@@ -147,6 +162,11 @@ func (r *reader) look(name string) {
 	var violations []any
 	require.NoError(r.t, json.Unmarshal([]byte(verdict), &violations))
 	require.Empty(r.t, violations, "accessibility of %s in %s", name, r.language)
+	if r.language != "en" {
+		var found []string
+		r.do(chromedp.Evaluate(english, &found))
+		require.Empty(r.t, found, "English of %s in %s", name, r.language)
+	}
 	r.mu.Lock()
 	faults := r.faults
 	r.mu.Unlock()

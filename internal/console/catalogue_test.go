@@ -57,6 +57,8 @@ func sets() map[string][]string {
 		"caller":       {"platform", "none", "stranger", "impostor", "developer", "expired", "revoked"}, // as internal/doorcheck has them, like the next three
 		"came":         {"admitted", "refused", "unclear"},
 		"severity":     {"fault", "warning", "note"},
+		"verdict":      {"admits_platform", "refuses_strangers", "refuses_revoked"},
+		"answer":       {"yes", "no", "unknown"},
 		"summary-what": {"healthy", "locked_out", "open", "wrong_way", "undecided", "faulty"},
 	}
 }

@@ -6,7 +6,7 @@
 //
 // It holds to these promises: no inline script or style and no request to anybody else (the Content-Security-Policy forbids both); no form
 // is taken from another site; what somebody typed is shown as text, wherever it came from; every text for people stands in the catalogues
-// of texts/, the same keys in every language.
+// of texts/, the same keys in every language, or comes from elsewhere in English and goes through internal/phrasebook.
 //
 // It decides nothing, and knows neither the database nor the other doors. Read it from the table in routes.
 package console

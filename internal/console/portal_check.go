@@ -61,7 +61,9 @@ func runCheck(v *visit) error {
 type sightPage struct {
 	ca.Check
 	Callers  []caller
+	Verdicts []verdict
 	Findings []mendable
+	Untold   []string // what was not tried, or could not be told
 }
 
 func (sightPage) template() string { return "portal-sight" }
@@ -84,6 +86,13 @@ type mendable struct {
 	}
 }
 
+// verdict is the answer to one question about the door.
+type verdict struct {
+	Question string // as the report has it: admits_platform, refuses_strangers …
+	Answer   string // "yes", "no", "unknown"
+	Reason   string // in a sentence
+}
+
 // report is what the page needs of a report of internal/doorcheck.
 type report struct {
 	Findings []mendable `json:"findings"`
@@ -91,9 +100,24 @@ type report struct {
 		Certificate string `json:"certificate"`
 		Outcome     string `json:"outcome"`
 	} `json:"probes"`
-	AdmitsPlatform struct {
-		Answer string `json:"answer"`
-	} `json:"admits_platform"`
+	AdmitsPlatform   verdict  `json:"admits_platform"`
+	RefusesStrangers verdict  `json:"refuses_strangers"`
+	RefusesRevoked   verdict  `json:"refuses_revoked"`
+	Untold           []string `json:"untold"`
+}
+
+// verdicts are the answers, in the order of the report.
+func (r report) verdicts() (all []verdict) {
+	for _, v := range []struct {
+		question string
+		of       verdict
+	}{{"admits_platform", r.AdmitsPlatform}, {"refuses_strangers", r.RefusesStrangers}, {"refuses_revoked", r.RefusesRevoked}} {
+		if v.of.Answer != "" {
+			v.of.Question = v.question
+			all = append(all, v.of)
+		}
+	}
+	return all
 }
 
 // callers are those who knock, in the order of the picture.
@@ -118,7 +142,7 @@ func lookAtCheck(v *visit) error {
 		if err := json.Unmarshal(k.Report, &r); err != nil {
 			return fmt.Errorf("reading the report of the check %s: %w", k.ID, err)
 		}
-		p.Findings, p.Callers = r.Findings, r.picture()
+		p.Findings, p.Callers, p.Verdicts, p.Untold = r.Findings, r.picture(), r.verdicts(), r.Untold
 	}
 	return v.show(p)
 }

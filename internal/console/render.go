@@ -53,6 +53,7 @@ func functions(l *language, a *assets) template.FuncMap {
 		"t":     l.text,                                                                     // t "key" "name" value …
 		"tn":    l.count,                                                                    // tn "key" number "name" value …
 		"word":  l.word,                                                                     // word "set" value
+		"told":  l.told,                                                                     // told .Detail: the parts for the template "told"
 		"asset": a.path,                                                                     // asset "console.css"
 		"n":     func(n any) string { return shown(n) },                                     // a number
 		"stamp": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }, // as it is shown without a script

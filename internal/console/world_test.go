@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"io"
@@ -39,7 +40,8 @@ type world struct {
 
 	transport http.RoundTripper
 
-	sight ca.CheckFacts // what a check finds
+	sight  ca.CheckFacts // what a check finds
+	report string        // and what it reports; empty: nothing
 
 	mu  sync.Mutex
 	now time.Time
@@ -72,7 +74,7 @@ func newWorld(t testing.TB, database string) *world {
 	issuers, err := ca.Load(authorities, issuer.DefaultProfiles(), "http://ca.example", func(ref string) (crypto.Signer, error) { return keys[ref], nil })
 	require.NoError(t, err)
 	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Now: w.clock, Domains: ca.DomainRules{Prove: proves}, Checks: ca.CheckRules{Look: func(context.Context, ca.Visit) (ca.Sight, error) {
-		return ca.Sight{Report: []byte("{}"), Facts: w.sight}, nil
+		return ca.Sight{Report: []byte(cmp.Or(w.report, "{}")), Facts: w.sight}, nil
 	}}})
 	require.NoError(t, err)
 	require.NoError(t, w.ca.PublishCRLs(t.Context()))

@@ -32,7 +32,9 @@ func TestBooksHaveEveryText(t *testing.T) {
 				}
 			}
 		}
-		require.Empty(t, missing, "texts that readers of %s get in English:\n%s", tag, strings.Join(missing, "\n"))
+		if len(missing) > 0 {
+			t.Fatalf("readers of %s get these texts in English:\n%s", tag, strings.Join(missing, "\n"))
+		}
 		for file, phrases := range inFiles {
 			for english := range phrases {
 				if file != library && file != marks {
