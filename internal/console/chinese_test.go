@@ -142,3 +142,27 @@ func TestCheckInChinese(t *testing.T) {
 		require.Empty(t, unmarked(t, body), page)
 	}
 }
+
+// TestFailedProofInChinese: why a proof failed is told when it fails, and read from the database later, by developers and by those who decide.
+func TestFailedProofInChinese(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	policy := ca.PolicyProve
+	_, err := w.ca.ChangeApp(t.Context(), root, "demo", ca.AppChange{Policy: &policy})
+	require.NoError(t, err)
+	w.proof = &ca.Error{Kind: ca.KindProofReach, Detail: "fetching http://www.example.com/.well-known/acme-challenge/x: dial tcp 192.0.2.1:80: connect: connection refused; let port 80 of www.example.com answer requests from outside, or use another method"}
+	const told = "获取 http://www.example.com/.well-known/acme-challenge/x：连接 192.0.2.1:80 被拒绝；请让 www.example.com 的 80 端口能够应答外部请求，或使用其他验证方式"
+	p := w.as(ca.RoleDeveloper)
+	p.headers.Set("Accept-Language", "zh-CN")
+	path, _, _ := strings.Cut(p.post("/apps/demo/new", url.Values{"domain": {"www.example.com"}, "key": {"server"}, "server": {"apache"}}).Header.Get("Location"), "?")
+	require.Contains(t, path, "/domains/")
+	a := p.post(path, url.Values{"method": {"http-01"}})
+	require.Contains(t, a.body, told)
+	require.Empty(t, unmarked(t, a.body))
+	require.Contains(t, p.page(path).body, told, "kept")
+	o := w.as(ca.RoleOperator)
+	o.headers.Set("Accept-Language", "zh-CN")
+	require.Contains(t, o.page("/console/approvals/demo/www.example.com").body, told)
+	require.Contains(t, o.page("/console/events").body, "被拒绝", "the event tells why")
+	p.headers.Set("Accept-Language", "en")
+	require.Contains(t, p.page(path).body, "connection refused; let port 80 of www.example.com answer")
+}

@@ -42,6 +42,7 @@ type world struct {
 
 	sight  ca.CheckFacts // what a check finds
 	report string        // and what it reports; empty: nothing
+	proof  error         // what a look at a proof finds; nil: it is there
 
 	mu  sync.Mutex
 	now time.Time
@@ -73,7 +74,7 @@ func newWorld(t testing.TB, database string) *world {
 	require.NoError(t, err)
 	issuers, err := ca.Load(authorities, issuer.DefaultProfiles(), "http://ca.example", func(ref string) (crypto.Signer, error) { return keys[ref], nil })
 	require.NoError(t, err)
-	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Now: w.clock, Domains: ca.DomainRules{Prove: proves}, Checks: ca.CheckRules{Look: func(context.Context, ca.Visit) (ca.Sight, error) {
+	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Now: w.clock, Domains: ca.DomainRules{Prove: w.prove}, Checks: ca.CheckRules{Look: func(context.Context, ca.Visit) (ca.Sight, error) {
 		return ca.Sight{Report: []byte(cmp.Or(w.report, "{}")), Facts: w.sight}, nil
 	}}})
 	require.NoError(t, err)
@@ -103,8 +104,8 @@ func (w *world) clock() time.Time {
 	return w.now
 }
 
-// proves finds every proof in place.
-func proves(context.Context, ca.Method, pki.Name, string, string) error { return nil }
+// prove looks at a proof.
+func (w *world) prove(context.Context, ca.Method, pki.Name, string, string) error { return w.proof }
 
 // Write is the log of the server.
 func (w *world) Write(line []byte) (int, error) {

@@ -20,7 +20,7 @@ type Book struct {
 	byFirst map[string][]*phrase // the others, by the word they begin with
 	byLast  map[string][]*phrase // or by the word they end with
 	loose   []*phrase            // or neither
-	marks   map[string]string    // the full stop, and what stands between texts in a list
+	marks   map[string]string    // the full stop, and what stands between sentences (" ") and between texts in a list
 }
 
 // marks is the file of the marks.
@@ -74,8 +74,8 @@ func readPart(name string) (map[string]string, error) {
 
 func newBook(translations, marks map[string]string) (*Book, error) {
 	b := &Book{exact: make(map[string]*phrase), byFirst: make(map[string][]*phrase), byLast: make(map[string][]*phrase), marks: marks}
-	for _, mark := range []string{".", "; ", ", ", " and ", " or "} {
-		if marks[mark] == "" {
+	for _, mark := range []string{".", " ", "; ", ", ", " and ", " or "} {
+		if _, found := marks[mark]; !found {
 			return nil, fmt.Errorf("there is no mark for %q in marks.json", mark)
 		}
 	}

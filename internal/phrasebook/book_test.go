@@ -128,7 +128,7 @@ func TestOpen(t *testing.T) {
 	require.ErrorContains(t, err, "there is none")
 }
 
-var someMarks = map[string]string{".": "。", "; ": "；", ", ": "，", " and ": " 和 ", " or ": " 或 "}
+var someMarks = map[string]string{".": "。", " ": "", "; ": "；", ", ": "，", " and ": " 和 ", " or ": " 或 "}
 
 // TestFaultyPhrasesAreRefused: what a translator can get wrong is told when the book is opened, and so by the tests.
 func TestFaultyPhrasesAreRefused(t *testing.T) {

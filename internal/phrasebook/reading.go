@@ -34,7 +34,7 @@ func (b *Book) Translate(text string) []Part {
 		return []Part{{Text: text}}
 	}
 	if len(text) > longest {
-		return []Part{{Text: text, Foreign: true}}
+		return []Part{{Text: text, Foreign: foreign(text)}}
 	}
 	r := &reading{book: b, steps: mostSteps, known: make(map[string][]Part)}
 	text = strings.ReplaceAll(text, "\n", " ")
@@ -144,16 +144,19 @@ func (r *reading) some(text string, depth int) (parts []Part) {
 // sentencesOf translates those sentences of a text that are understood: of the first ones as many together as possible, and so on.
 func (r *reading) sentencesOf(text string, depth int) (parts []Part) {
 	pieces := split(text)
-	any, before := false, false // whether one is understood, and whether the one before is
+	known, before := false, false // whether one is understood, and whether the one before is
 	for len(pieces) > 0 && len(pieces[0]) < len(text) {
 		n, told, understood := r.first(pieces, depth)
-		if len(parts) > 0 && !(before && understood) { // Chinese sentences have no space between them
-			parts = append(parts, Part{Text: " "})
+		if gap := " "; len(parts) > 0 {
+			if before && understood {
+				gap = r.book.marks[" "]
+			}
+			parts = append(parts, Part{Text: gap})
 		}
 		parts, pieces = append(parts, told...), pieces[n:]
-		any, before = any || understood, understood
+		known, before = known || understood, understood
 	}
-	if !any {
+	if !known {
 		return []Part{{Text: text, Foreign: foreign(text)}}
 	}
 	return parts
@@ -190,6 +193,9 @@ func (r *reading) sentences(text string, depth int) (parts []Part, ok bool) {
 				continue // the whole text is what the caller has tried
 			}
 			if told, understood := r.whole(strings.Join(pieces[:n], " "), depth+1); understood {
+				if parts != nil {
+					parts = append(parts, Part{Text: r.book.marks[" "]})
+				}
 				parts = append(parts, told...)
 				break
 			}
