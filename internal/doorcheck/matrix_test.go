@@ -75,6 +75,7 @@ func (r row) check(t *testing.T, w *world, port int) *Report {
 	}
 	report, err := Check(t.Context(), config, target)
 	require.NoError(t, err)
+	requireChinese(t, report)
 	if os.Getenv("SHOW") != "" {
 		t.Log(Render(report, Style{Verbose: true}))
 	}

@@ -132,6 +132,6 @@ func (p *phrase) isOpen(index int) bool {
 
 // mayFit looks at what is quick to look at.
 func (p *phrase) mayFit(text string) bool {
-	return len(text) >= p.weight+len(p.slots) && strings.HasPrefix(text, p.literals[0]) && strings.HasSuffix(text, p.literals[len(p.literals)-1]) &&
+	return len(text) >= p.weight && strings.HasPrefix(text, p.literals[0]) && strings.HasSuffix(text, p.literals[len(p.literals)-1]) &&
 		strings.Contains(text, p.longest)
 }

@@ -286,26 +286,21 @@ const shortPhrase = 8
 
 var oneWord = regexp.MustCompile(`^[a-z]+$`)
 
-// severalWords tells whether two words stand side by side.
+// severalWords tells whether a text reads like one: whether two words stand side by side, or a word in small letters beside anything.
 func severalWords(text string) bool {
-	letters, words := 0, 0 // of this word; before it
-	for _, c := range text {
-		switch {
-		case unicode.IsLetter(c):
-			if letters++; letters == 2 {
-				words++
-			}
-			if words == 2 {
-				return true
-			}
-		case c == ' ' && letters >= 2:
-			letters = 0
-		default:
-			letters, words = 0, 0
+	tokens := strings.Fields(text)
+	before := false // whether the one before is a word
+	for _, token := range tokens {
+		word := len(token) > 1 && strings.IndexFunc(token, notLetter) < 0
+		if len(tokens) > 1 && word && (before || strings.ToLower(token) == token) {
+			return true
 		}
+		before = word
 	}
 	return false
 }
+
+func notLetter(c rune) bool { return !unicode.IsLetter(c) && c != '\'' }
 
 // fit finds the values with which a phrase makes a text, and asks for each way whether it will do. The first that will is it.
 func (r *reading) fit(p *phrase, text string, accept func(values []string) bool) bool {
@@ -325,7 +320,11 @@ func (r *reading) from(p *phrase, i int, rest string, values []string, accept fu
 	}
 	s, behind := p.slots[i], p.literals[i+1]
 	before := values[s.index]
-	for _, end := range ends(s.kind, rest, behind, i == len(p.slots)-1) {
+	all := ends(s.kind, rest, behind, i == len(p.slots)-1)
+	if p.literals[i] != "" && behind != "" && s.kind == anything && strings.HasPrefix(rest, behind) { // there was no value
+		all = append(all, 0)
+	}
+	for _, end := range all {
 		if before != "" && before != rest[:end] {
 			continue
 		}
@@ -344,7 +343,7 @@ func (r *reading) from(p *phrase, i int, rest string, values []string, accept fu
 // mostEnds bounds the ways to end one value.
 const mostEnds = 32
 
-// ends are where a value may end, the likeliest first: behind it stands a literal, and behind the last one nothing else. No value is empty.
+// ends are where a value may end, the likeliest first: behind it stands a literal, and behind the last one nothing else. That there is no value is not among them.
 func ends(kind slotKind, rest, behind string, last bool) (all []int) {
 	add := func(end int) {
 		if end > 0 && strings.HasPrefix(rest[end:], behind) && (!last || end+len(behind) == len(rest)) && !slices.Contains(all, end) {

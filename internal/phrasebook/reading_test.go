@@ -43,6 +43,7 @@ func TestTranslate(t *testing.T) {
 		// Additions that stand one behind another.
 		"the platform's certificate over TLS 1.2, server name other.invalid, once more at 127.0.0.1:8443: TLS alert 48, unknown_ca": "平台的证书，使用 TLS 1.2，服务器名称为 other.invalid，再次尝试，地址 127.0.0.1:8443：TLS 警报 48，unknown_ca",
 		"what the answer means to a stranger's certificate at [::1]:443: HTTP 400 (nginx: no client certificate)":                   "以下应答意味着什么：陌生人的证书，地址 [::1]:443：HTTP 400（nginx：没有客户端证书）",
+		"no certificate over TLS 1.2 at 127.0.0.1: HTTP 200":                                                                        "没有证书，使用 TLS 1.2，地址 127.0.0.1：HTTP 200",
 		"it did show a certificate over TLS 1.0 and 1.1":                                                                            "它通过 TLS 1.0 和 1.1 出示了证书",
 		// A proof that failed, by an error of the library.
 		"fetching http://a.example/.well-known/acme-challenge/x: dial tcp 192.0.2.1:80: connect: connection refused; let port 80 of a.example answer requests from outside, or use another method":                                                                   "获取 http://a.example/.well-known/acme-challenge/x：连接 192.0.2.1:80 被拒绝；请让 a.example 的 80 端口能够应答外部请求，或使用其他验证方式",
