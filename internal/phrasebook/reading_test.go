@@ -153,7 +153,6 @@ func (p *phrase) filled(value func(i int) string) (text string, values []string)
 // TestLibraryErrors asks Go for the errors that the book has of it, as they are.
 func TestLibraryErrors(t *testing.T) {
 	b := chinese(t)
-	known := byFile(t, "zh-CN")[library]
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	address := listener.Addr().String()
@@ -169,21 +168,19 @@ func TestLibraryErrors(t *testing.T) {
 	}
 	noNames := &x509.Certificate{}
 	for _, err := range []error{
-		refused, io.EOF, io.ErrUnexpectedEOF, t.Context().Err(), deadline(t), tls.AlertError(48), firstRecord(t),
+		refused, io.EOF, io.ErrUnexpectedEOF, deadline(t), firstRecord(t), tls.AlertError(40), tls.AlertError(42), tls.AlertError(43), tls.AlertError(44),
+		tls.AlertError(45), tls.AlertError(46), tls.AlertError(48), tls.AlertError(49), tls.AlertError(51), tls.AlertError(70), tls.AlertError(71),
+		tls.AlertError(80), tls.AlertError(100), tls.AlertError(112), tls.AlertError(116), tls.AlertError(120),
 		verify(at.Add(2 * time.Hour)), verify(at.Add(-time.Hour)), verify(at.Add(time.Minute)),
 		leaf.VerifyHostname("b.example"), noNames.VerifyHostname("b.example"), noNames.VerifyHostname("192.0.2.1"),
 		x509.CertificateInvalidError{Cert: leaf, Reason: x509.IncompatibleUsage}, &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}},
 	} {
-		if err == nil {
-			continue
-		}
 		text := err.Error()
 		if alert, is := err.(tls.AlertError); is {
 			text = "remote error: " + alert.Error()
 		}
 		require.NotContains(t, shown(b.Translate(text)), "⟦", text)
 	}
-	require.NotEmpty(t, known)
 }
 
 // deadline is the error of a connection that nobody answered in time.
@@ -234,6 +231,9 @@ func FuzzTranslate(f *testing.F) {
 		}
 		p := all[n%uint(len(all))]
 		text, values := p.filled(func(int) string { return value })
+		if b.candidates(text)[0] != p {
+			return // with this value it reads like another one
+		}
 		if slices.ContainsFunc(p.literals, func(l string) bool { return l != "" && strings.Contains(value, strings.TrimSpace(l)) }) || len(p.slots) == 0 {
 			return // the value has what ends it
 		}

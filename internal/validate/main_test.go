@@ -10,6 +10,7 @@ import (
 
 	"github.com/imca-project/imca/internal/egress"
 	"github.com/imca-project/imca/internal/judge"
+	"github.com/imca-project/imca/internal/phrasebook"
 	"github.com/imca-project/imca/internal/pki"
 	"github.com/miekg/dns"
 	"github.com/stretchr/testify/require"
@@ -84,6 +85,9 @@ func requireError(t testing.TB, err error, kind Kind, says ...string) {
 		require.True(t, r == '…' || r >= ' ' && r <= '~', "%q shows %q", failed.Detail, r)
 	}
 	require.Less(t, len(failed.Detail), 1200)
+	parts := chinese(t).Translate(failed.Detail) // in whose middle a library may have its say
+	require.False(t, parts[0].Foreign, "%q cannot be read in Chinese: %q", failed.Detail, parts)
+	require.False(t, parts[len(parts)-1].Foreign, "%q cannot be read in Chinese: %q", failed.Detail, parts)
 }
 
 // resolverFor serves one name at 127.0.10.1.
@@ -125,4 +129,12 @@ func TestNewRefusesIdentity(t *testing.T) {
 	}
 	_, err := New(Config{})
 	require.NoError(t, err)
+}
+
+// chinese is the book by which failures are read in Chinese.
+func chinese(t testing.TB) *phrasebook.Book {
+	t.Helper()
+	book, err := phrasebook.Open("zh-CN")
+	require.NoError(t, err)
+	return book
 }
