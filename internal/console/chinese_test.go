@@ -123,7 +123,7 @@ func TestCheckInChinese(t *testing.T) {
 	for _, want := range []string{
 		"服务器接受其他 CA 的客户端，而不接受平台的", "请将最新的 Root.crt 设为客户端的 CA", "平台的证书，地址 192.0.2.1:443：TLS 警报 48，unknown_ca",
 		"它列出 1 个 CA，其中没有我们的；第一个是：CN=&lt;b&gt;The port speaks HTTP, not HTTPS&lt;/b&gt;",
-		"<strong>否</strong><br>平台的证书被拒绝", `<span lang="en">something that nobody has translated</span>`, "已到期的证书是否被拒绝：检测没有得到这样的证书", "SSLCACertificateFile conf/Root.crt",
+		"<strong>否</strong><br>平台的证书被拒绝", `<span lang="en">something that nobody has translated</span>`, "已过期的证书是否被拒绝：检测没有得到这样的证书", "SSLCACertificateFile conf/Root.crt",
 	} {
 		require.Contains(t, body, want)
 	}
