@@ -300,6 +300,18 @@ func TestCommitPlan(t *testing.T) {
 	require.Contains(t, text, "using acme_orders_pkey", text)
 }
 
+// TestConnectionsAreAsManyAsTheURLSays: the connections are shared out among those who commit, those who list, and the rest.
+func TestConnectionsAreAsManyAsTheURLSays(t *testing.T) {
+	url := judge.Postgres(t)
+	require.NoError(t, Migrate(t.Context(), url))
+	for asked, want := range map[int]int32{1: 4, 4: 4, 5: 5, 16: 16, 40: 40} {
+		db, err := openPostgres(t.Context(), fmt.Sprintf("%s&pool_max_conns=%d", url, asked))
+		require.NoError(t, err)
+		require.Equal(t, want, db.commits.Config().MaxConns+db.lists.Config().MaxConns+db.pool.Config().MaxConns, "%d", asked)
+		db.close()
+	}
+}
+
 // TestShortStatementsReadNoWholeTable: what is asked at every request is planned once, while the tables are empty, and still uses their indices.
 func TestShortStatementsReadNoWholeTable(t *testing.T) {
 	url := judge.Postgres(t)

@@ -32,8 +32,8 @@ type pgStatements struct {
 	}
 }
 
-// poolSize is the number of connections unless the URL says otherwise (pool_max_conns): enough to keep a server busy, few enough that several
-// of ours fit into PostgreSQL's usual hundred.
+// poolSize is the number of connections unless the URL says otherwise (pool_max_conns, at least 4): enough to keep a server busy, few enough that
+// several of ours fit into PostgreSQL's usual hundred.
 const poolSize = 16
 
 const postgresHint = "check that PostgreSQL runs there, and that user, password and database in the URL are right"
@@ -50,14 +50,15 @@ func openPostgres(ctx context.Context, url string) (*postgres, error) {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "imca"
 	}
 	p := new(postgres)
+	listing := max(1, min(listers, cfg.MaxConns-committers-1))
 	for _, own := range []struct {
 		pool  **pgxpool.Pool
 		most  int32
 		ready func(context.Context, *pgx.Conn) error
 	}{
 		{&p.commits, committers, keepPlans},
-		{&p.lists, listers, nil},
-		{&p.pool, max(1, cfg.MaxConns-committers-listers), keepPlans},
+		{&p.lists, listing, nil},
+		{&p.pool, max(1, cfg.MaxConns-committers-listing), keepPlans},
 	} {
 		share := cfg.Copy()
 		share.MaxConns, share.AfterConnect = own.most, own.ready
