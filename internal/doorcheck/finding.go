@@ -32,8 +32,8 @@ func likely(evidence ...string) *match  { return &match{confidence: Medium, evid
 func perhaps(evidence ...string) *match { return &match{confidence: Low, evidence: evidence} }
 
 // mends are the lines of each server. {name} stands for the endpoint's name, {ca} for the CA's file without its ending, {port} for the port,
-// {platform} for the common name of the platform's certificate, {next} for the file of an authority that stands by, {roots} for where the roots are
-// published, {fetch} for the command that fetches them.
+// {platform} for the common name of the platform's certificate, {next} for the file of an authority that stands by, {issuer} for the common name of what
+// issues under it, {roots} for where the roots are published, {fetch} for the command that fetches them.
 type mends map[Product][]string
 
 // rules is the knowledge of the field. The order matters to unless alone: what explains stands before what is explained.
@@ -110,15 +110,15 @@ func (s *sight) fill(text string) string {
 		ca = plainName(s.ClientCAs[0].Subject.CommonName, ca)
 	}
 	platform = plainName(commonName(s.platform), platform)
-	next, roots, fetch := ca+"-next", "the published file (/ca/clients.pem)", "curl -fsS http://…/ca/clients.pem"
+	next, issuer, roots, fetch := ca+"-next", ca+"-next", "the published file (/ca/clients.pem)", "curl -fsS http://…/ca/clients.pem"
 	if standbys := s.Canaries.Standbys; len(standbys) > 0 {
-		next = plainName(standbys[0].Authority, next)
+		next, issuer = plainName(standbys[0].Authority, next), plainName(issuerName(&standbys[0]), next)
 	}
 	if s.RootsURL != "" {
 		roots, fetch = s.RootsURL, "curl -fsS "+s.RootsURL
 	}
 	return strings.NewReplacer("{name}", s.name.String(), "{port}", s.portText(), "{ca}", ca, "{platform}", platform,
-		"{next}", next, "{roots}", roots, "{fetch}", fetch).Replace(text)
+		"{next}", next, "{issuer}", issuer, "{roots}", roots, "{fetch}", fetch).Replace(text)
 }
 
 // plainName is a name with nothing in it but letters, digits, dots, hyphens and underscores.

@@ -3,6 +3,7 @@ package doorcheck
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"slices"
 )
@@ -120,11 +121,11 @@ func (s *sight) rootMissing() *match {
 		if p.Certificate != AsNextRoot {
 			return nil
 		}
-		subject := printable(standby.Root.Subject.String(), 100)
+		subject := fmt.Sprintf("%s (SHA-256 %s)", printable(standby.Root.Subject.String(), 100), fingerprint(standby.Root))
 		switch named, known := s.names(standby); {
-		case !known:
+		case !known && !p.refusedBehind():
 			return likely(p.saw(), "it names no CA that it would accept: "+subject+" is not among them, perhaps")
-		case !named:
+		case known && !named:
 			return surely(p.saw(), fmt.Sprintf("it names %d CA(s) that it would accept, %s is not among them", len(p.caNames), subject))
 		}
 		return nil
@@ -135,7 +136,7 @@ func (s *sight) rootMissing() *match {
 func (s *sight) tooDeep() *match {
 	return s.unready(func(standby *Standby, p *Probe) *match {
 		named, known := s.names(standby)
-		if len(standby.Certificate.Certificate) < 2 || p.Certificate == AsNextRoot && !(named && known) {
+		if len(standby.Certificate.Certificate) < 2 || p.Certificate == AsNextRoot && !(named && known) || p.refusedBehind() {
 			return nil
 		}
 		switch {
@@ -152,7 +153,7 @@ func (s *sight) tooDeep() *match {
 func (s *sight) listMissing() *match {
 	return s.unready(func(standby *Standby, p *Probe) *match {
 		named, known := s.names(standby)
-		if p.Certificate == AsNextRoot && !(named && known) || p.alerted(alertInternalError) {
+		if p.Certificate == AsNextRoot && !(named && known) || p.alerted(alertInternalError) || p.refusedBehind() {
 			return nil
 		}
 		switch {
@@ -165,12 +166,35 @@ func (s *sight) listMissing() *match {
 	})
 }
 
+// refusedBehind reports whether it was not the verification of certificates that refused, but what came after it.
+func (p *Probe) refusedBehind() bool { return p.Answer != nil && !refusesByPage(p.Answer) }
+
+// issuerCompared finds that the certificate was verified, and refused by something that compares the name of its issuer, as far as can be seen.
+func (s *sight) issuerCompared() *match {
+	return s.unready(func(standby *Standby, p *Probe) *match {
+		named, known := s.names(standby)
+		if !p.refusedBehind() || p.Certificate == AsNextRoot && known && !named {
+			return nil
+		}
+		return likely(p.saw(), "the handshake was done: what stands behind it refuses a certificate that "+printable(issuerName(standby), 64)+" has issued, perhaps")
+	})
+}
+
+// issuerName is the common name of what issued a standby's certificate.
+func issuerName(standby *Standby) string {
+	leaf, err := x509.ParseCertificate(standby.Certificate.Certificate[0])
+	if err != nil {
+		return standby.Authority
+	}
+	return leaf.Issuer.CommonName
+}
+
 // standbyRules tell who is not ready for a roll-over. Nothing of it fails today.
 var standbyRules = []rule{
 	{
 		code: "next_root_refused", title: "Not ready for the platform's next root", severity: Warning,
 		when:   (*sight).rootMissing,
-		advice: "Nothing fails today. Before the roll-over, give the server the file with both roots: {roots} always holds all that are needed.",
+		advice: "Nothing fails today. Before the roll-over, give the server the file with both roots: {roots} always holds all that are needed. Compare the fingerprint of what comes by plain HTTP.",
 		mends:  nextRoot,
 	},
 	{
@@ -184,6 +208,15 @@ var standbyRules = []rule{
 		when:   (*sight).listMissing,
 		advice: "Nothing fails today. A server that checks revocation needs a list of every CA in a client's chain: fetch that of the next one too, into the same file.",
 		mends:  nextList,
+	},
+	{
+		code: "next_issuer_refused", title: "Not ready for the roll-over: something behind the handshake refuses the next CA", severity: Warning,
+		when:   (*sight).issuerCompared,
+		advice: "Nothing fails today. Where the application or a rule compares the name of the issuer, have it take {issuer} too.",
+		mends: mends{
+			Tomcat: {"# in rewrite.config, before its rule:", "RewriteCond %{SSL:SSL_CLIENT_I_DN_CN} !^({ca}|{issuer})\\z"},
+			Apache: {"Require expr \"%{SSL_CLIENT_I_DN_CN} in { '{ca}', '{issuer}' }\""},
+		},
 	},
 }
 
