@@ -29,6 +29,7 @@ const (
 	demoToken      = "demo.token"
 	platformCert   = "platform.crt"
 	platformKey    = "platform.key"
+	serverCAs      = "servers.pem" // during a roll-over: the roots of servers' certificates
 	stateFile      = "dev.json"
 )
 
@@ -94,7 +95,7 @@ func (d dataFolder) passphrase() ([]byte, error) {
 }
 
 // provision puts into the folder what its owner works with: the CA certificates, two tokens, and the platform's client certificate. What is
-// there and good stays. The name of the file with the root that verifies the server itself is returned.
+// there and good stays. The name of the file with the root that verifies the server itself is returned, or with all of them during a roll-over.
 func (d dataFolder) provision(ctx context.Context, store ca.Store, authority *ca.CA, clientName pki.Name, policy ca.DomainPolicy, now time.Time) (serverCA string, err error) {
 	for _, i := range authority.Issuers() {
 		if len(i.Chain()) == 0 {
@@ -105,6 +106,12 @@ func (d dataFolder) provision(ctx context.Context, store ca.Store, authority *ca
 			if i.Certificate().Equal(rootFor(authority.Issuers(), issuer.ServerProfile)) {
 				serverCA = name
 			}
+		}
+	}
+	if roots, n := serverRoots(authority); n > 1 {
+		serverCA = serverCAs
+		if err := d.write(serverCA, roots, publicMode); err != nil {
+			return "", err
 		}
 	}
 	app, err := ensureApp(ctx, store, authority, localAdmin(), ca.NewApp{ID: demoApp, Name: "Demo", Policy: cmp.Or(policy, ca.PolicyOpen)})

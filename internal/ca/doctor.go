@@ -89,10 +89,11 @@ func (c *CA) examineAuthorities(now time.Time) []Finding {
 	var findings []Finding
 	for _, i := range c.roster().issuers {
 		switch left := i.Certificate().NotAfter.Sub(now); {
+		case i.Retired(): // nobody relies on it
 		case left < 0:
-			findings = append(findings, Finding{SeverityFault, i.Name(), "The authority's certificate has expired: nothing that it signed is accepted any more. Roll over to a new root."})
+			findings = append(findings, Finding{SeverityFault, i.Name(), "The authority's certificate has expired: nothing that it signed is accepted any more. Roll over to another authority ('imca ca add')."})
 		case left < authorityWarning:
-			findings = append(findings, Finding{SeverityFault, i.Name(), fmt.Sprintf("The authority's certificate ends in %d days: plan the roll-over to a new root.", left/(24*time.Hour))})
+			findings = append(findings, Finding{SeverityFault, i.Name(), fmt.Sprintf("The authority's certificate ends in %d days: plan the roll-over to another authority ('imca ca add').", left/(24*time.Hour))})
 		}
 		if !i.CanSign() {
 			findings = append(findings, Finding{SeverityNote, i.Name(), "The authority rests: its key is not on this server, so it signs nothing here."})
