@@ -149,6 +149,10 @@ func reportPromotion(p *program, name string, promotion *ca.Promotion) error {
 	for _, profile := range slices.Sorted(maps.Keys(promotion.Moved)) {
 		p.say("%s issues %s from now on. %s did, and stands by: 'imca ca promote %[3]s' takes it back.", name, profile, promotion.Moved[profile])
 	}
+	if !promotion.Concerned {
+		p.say("It stands by for nothing that developers' servers verify: none of them has to be ready.")
+		return nil
+	}
 	if promotion.Ready+promotion.Unready+promotion.Unseen+promotion.Untold == 0 {
 		p.say("No endpoint is registered to tell who is ready ('imca endpoint add').")
 		return nil

@@ -15,6 +15,8 @@ import (
 
 // Readiness tells how many of the registered endpoints would let the platform in under an authority that stands by, by their last checks.
 type Readiness struct {
+	Concerned bool // the authority stands by for certificates that endpoints verify; the rest is empty otherwise
+
 	Ready   int
 	Unready int
 	Unseen  int // not checked since the authority was made
@@ -43,6 +45,9 @@ func (c *CA) Readiness(ctx context.Context, p Principal, authority string) (Read
 }
 
 func (c *CA) readiness(ctx context.Context, a Authority) (r Readiness, err error) {
+	if r.Concerned = c.calls(a); !r.Concerned {
+		return r, nil
+	}
 	for q := (EndpointQuery{Limit: MaxPage}); ; {
 		page, err := c.store.ListEndpoints(ctx, q)
 		if err != nil {
@@ -111,13 +116,11 @@ func (c *CA) promote(ctx context.Context, now time.Time, authority string, anywa
 		return nil, err
 	}
 	promotion := &Promotion{Moved: make(map[string]string)}
-	if c.calls(recorded[i]) {
-		if promotion.Readiness, err = c.readiness(ctx, recorded[i]); err != nil {
-			return nil, err
-		}
-		if !anyway && !promotion.Certain() {
-			return promotion, promotion.refusal(authority)
-		}
+	if promotion.Readiness, err = c.readiness(ctx, recorded[i]); err != nil {
+		return nil, err
+	}
+	if !anyway && !promotion.Certain() {
+		return nil, promotion.refusal(authority)
 	}
 	from, to := moveProfiles(recorded, i, promotion.Moved)
 	act.Event.Detail = map[string]string{"unready": strconv.Itoa(promotion.Unready), "unseen": strconv.Itoa(promotion.Unseen)}

@@ -408,6 +408,10 @@ func TestStandbyCanaries(t *testing.T) {
 		require.NoError(t, f.named(newRoot).Verify(canary.Raw), "the platform's own canaries move along")
 	}
 
+	require.NoError(t, f.Retire(t.Context(), admin, "Edge", false, false))
+	require.Empty(t, standbys(), "nobody is to trust it")
+	require.NoError(t, f.Retire(t.Context(), admin, "Edge", false, true))
+	require.Len(t, standbys(), 1)
 	require.NoError(t, f.MoveKey(t.Context(), admin, "Edge", ""))
 	require.True(t, f.follow())
 	require.Empty(t, standbys(), "its key rests")
@@ -441,6 +445,10 @@ func TestReadiness(t *testing.T) {
 		r := ready()
 		require.Equal(t, []int{1, 1, 1, 0}, []int{r.Ready, r.Unready, r.Unseen, r.Untold}, "what the test had them say, before the authority was there")
 		require.False(t, r.Certain())
+		f.standby("Servers", "", "server")
+		r, err := f.Readiness(t.Context(), auditor, "Servers")
+		require.NoError(t, err)
+		require.Equal(t, ca.Readiness{}, r, "no endpoint verifies what it will issue")
 
 		f.clock.advance(25 * time.Hour)
 		require.NoError(t, f.RunDueChecks(t.Context()))
@@ -450,7 +458,7 @@ func TestReadiness(t *testing.T) {
 		require.Equal(t, "https://unready.example.com/", r.Examples[0].URL)
 		require.Equal(t, []string{newRoot}, r.Examples[0].Unready)
 		require.Empty(t, r.Examples[0].Alerts, "nothing fails today")
-		_, err := f.Promote(t.Context(), admin, newRoot, false)
+		_, err = f.Promote(t.Context(), admin, newRoot, false)
 		require.Contains(t, refusal(t, err, ca.KindConflict).Detail, "https://unready.example.com/")
 		require.Contains(t, err.Error(), "--yes")
 
@@ -488,10 +496,9 @@ func TestRetire(t *testing.T) {
 		refused(oldRoot, ca.KindConflict, "Edge stands below "+oldRoot)
 		require.NoError(t, f.Retire(t.Context(), admin, "Edge", false, false))
 		refused(oldRoot, ca.KindConflict, old.Serial.String())
-		require.Equal(t, ocsp.Good, f.status(oldRoot, leaf(t, old)), "makes a responder, which keeps nobody")
-
 		f.clock.advance(91 * 24 * time.Hour)
 		require.NoError(t, f.PublishCRLs(t.Context()))
+		require.Equal(t, ocsp.Good, f.status(oldRoot, leaf(t, old)), "makes a responder, which keeps nobody")
 		require.NoError(t, f.Retire(t.Context(), admin, oldRoot, false, false))
 		require.NoError(t, f.Retire(t.Context(), admin, oldRoot, false, false), "it is")
 		require.Equal(t, []string{newRoot}, names(f.TrustedFor(ca.UsageClientAuth)))
