@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"net/http"
-	"slices"
 
 	"github.com/imca-project/imca/internal/acme"
 	"github.com/imca-project/imca/internal/acmelines"
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/config"
-	"github.com/imca-project/imca/internal/pki"
 )
 
 // ACMEConfig says how ACME accounts come to their apps. The zero value has each bound by a credential.
@@ -54,21 +51,8 @@ func (s *Server) acmeServer() acmelines.Server {
 	if s.cfg.CertificateFile != "" {
 		return server // it is from elsewhere: whoever wants it trusted has seen to that
 	}
-	server.Roots, _ = serverRoots(s.ca)
+	server.Roots, _ = rootsFor(s.ca, ca.UsageServerAuth) // the next one too: the server renews its certificate without asking its clients
 	return server
-}
-
-// serverRoots are, as PEM, the roots by which servers' certificates are known, this server's own among them; and how many there are. During a roll-over
-// the next one is there too: the server renews its certificate without asking its clients.
-func serverRoots(authority *ca.CA) (text []byte, n int) {
-	var roots []*x509.Certificate
-	for _, i := range authority.TrustedFor(ca.UsageServerAuth) {
-		if root := i.Root(); !slices.ContainsFunc(roots, root.Equal) {
-			roots = append(roots, root)
-			text = append(text, pki.EncodeCertificate(root.Raw)...)
-		}
-	}
-	return text, len(roots)
 }
 
 // goOn runs what goes on after its request, until the server ends.

@@ -29,7 +29,8 @@ const (
 	demoToken      = "demo.token"
 	platformCert   = "platform.crt"
 	platformKey    = "platform.key"
-	serverCAs      = "servers.pem" // during a roll-over: the roots of servers' certificates
+	clientCAs      = "clients.pem" // these two during a roll-over: the roots of the platform's certificates, and of servers'
+	serverCAs      = "servers.pem"
 	stateFile      = "dev.json"
 )
 
@@ -108,11 +109,15 @@ func (d dataFolder) provision(ctx context.Context, store ca.Store, authority *ca
 			}
 		}
 	}
-	if roots, n := serverRoots(authority); n > 1 {
+	if _, err := d.roots(authority, clientCAs, ca.UsageClientAuth); err != nil {
+		return "", err
+	}
+	several, err := d.roots(authority, serverCAs, ca.UsageServerAuth)
+	if err != nil {
+		return "", err
+	}
+	if several {
 		serverCA = serverCAs
-		if err := d.write(serverCA, roots, publicMode); err != nil {
-			return "", err
-		}
 	}
 	app, err := ensureApp(ctx, store, authority, localAdmin(), ca.NewApp{ID: demoApp, Name: "Demo", Policy: cmp.Or(policy, ca.PolicyOpen)})
 	if err == nil && policy != "" && app.Policy != policy {
@@ -128,6 +133,18 @@ func (d dataFolder) provision(ctx context.Context, store ca.Store, authority *ca
 		return "", err
 	}
 	return serverCA, d.platform(ctx, authority, clientName, now)
+}
+
+// roots writes a file with all roots for a usage, while there are several.
+func (d dataFolder) roots(authority *ca.CA, file string, usage ca.Usage) (several bool, err error) {
+	roots, n := rootsFor(authority, usage)
+	if n > 1 {
+		return true, d.write(file, roots, publicMode)
+	}
+	if err := os.Remove(d.path(file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("removing a file of roots: %w", err)
+	}
+	return false, nil
 }
 
 // token makes a token, unless the file has one that works.

@@ -119,6 +119,18 @@ func rootFor(issuers []*issuer.Issuer, profile string) *x509.Certificate {
 	return nil
 }
 
+// rootsFor are the roots, as PEM, that certificates of a usage may stand under: several during a roll-over. n is how many there are.
+func rootsFor(authority *ca.CA, usage ca.Usage) (text []byte, n int) {
+	var roots []*x509.Certificate
+	for _, i := range authority.TrustedFor(usage) {
+		if root := i.Root(); !slices.ContainsFunc(roots, root.Equal) {
+			roots = append(roots, root)
+			text = append(text, pki.EncodeCertificate(root.Raw)...)
+		}
+	}
+	return text, len(roots)
+}
+
 // hierarchyOf is the shape in which a CA was made: that of the authorities which were recorded together at first.
 func hierarchyOf(authorities []ca.Authority) ca.Hierarchy {
 	made := slices.DeleteFunc(slices.Clone(authorities), func(a ca.Authority) bool { return !a.CreatedAt.Equal(authorities[0].CreatedAt) })

@@ -167,7 +167,16 @@ func TestRollOverWithoutOutage(t *testing.T) {
 			require.False(t, promoted)
 			require.Contains(t, output, "https://www.shop.test:"+port+"/")
 			require.Contains(t, r.must(demoToken, "endpoint", "list"), "TencentQQAuthCA-G2")
+			whole := filepath.Join(first, "httpd.conf")
+			require.NoError(t, os.WriteFile(whole, []byte("Define IMCA_DIR "+first+"\nInclude "+first+"/apache/www.shop.test.conf\n"), 0o600))
+			inspected := func() string {
+				output, _ := judge.RunErr(t, "imca", "inspect", "--apache", whole, "--url", r.plain, "--files-only", "--json")
+				require.Contains(t, output, "www.shop.test")
+				return output
+			}
+			require.Contains(t, inspected(), `"ca_incomplete"`)
 			r.must(demoToken, "ca", "fetch", "clients", "--out", filepath.Join(first, "TencentQQAuthCA.crt"))
+			require.NotContains(t, inspected(), `"ca_`, "it holds the roots of the platform, and no other")
 			apache.Reload(t)
 			_, ready = r.check(port, "TencentQQAuthCA-G2")
 			require.Equal(t, doorcheck.Yes, ready)
