@@ -34,6 +34,11 @@ type rolling struct {
 	state devState
 	plain string
 	dir   string
+
+	first  string // a bundle of before the roll-over, which an Apache has
+	port   string
+	apache *judge.WebServer
+	nginx  string // the port of one with a bundle of meanwhile
 }
 
 // imca runs a command as a user does; its output, and whether it succeeded.
@@ -131,94 +136,44 @@ func (r *rolling) awaitIssuer(profile, authority string) {
 // TestRollOverWithoutOutage goes the way of docs/rollover.md, on each database: to the next root, then to an intermediate below it. Developers' servers are
 // real ones, and let the platform in all the time.
 func TestRollOverWithoutOutage(t *testing.T) {
-	judge.Need(t, "apache2", "nginx", "knotd")
+	judge.Need(t, "apache2", "nginx", "knotd", "openssl")
 	for kind, database := range map[string]func(*testing.T, dataFolder) string{
 		"sqlite":   func(_ *testing.T, folder dataFolder) string { return "sqlite:" + folder.path("imca.db") },
 		"postgres": func(t *testing.T, _ dataFolder) string { return judge.Postgres(t) },
 	} {
 		t.Run(kind, func(t *testing.T) {
 			r := startRolling(t, database)
-			first, second := filepath.Join(r.dir, "first"), filepath.Join(r.dir, "second")
-			r.must(demoToken, "issue", "www.shop.test", "--out", first)
-			port, apache := r.serve("apache", first)
-			r.must(demoToken, "endpoint", "add", "https://www.shop.test:"+port+"/")
+			r.must(demoToken, "issue", "www.shop.test", "--out", r.first)
+			r.port, r.apache = r.serve("apache", r.first)
+			r.must(demoToken, "endpoint", "add", "https://www.shop.test:"+r.port+"/")
 			old := r.platform()
-			report, _ := r.check(port, "")
+			report, _ := r.check(r.port, "")
 			require.Equal(t, doorcheck.Healthy, report.Summary)
 			require.Empty(t, report.Standbys)
 			require.NotContains(t, strings.Join(report.Untold, "\n"), "next root")
 
-			// The next root stands by: who has the file of before is not ready, who gets it now is.
-			r.must("", "ca", "add", "TencentQQAuthCA-G2", "--for", "client", "--for", "server")
-			require.Eventually(t, func() bool { status, _ := r.public("/crl/TencentQQAuthCA-G2.crl"); return status == http.StatusOK }, 20*time.Second, 50*time.Millisecond)
-			report, ready := r.check(port, "TencentQQAuthCA-G2")
-			require.Equal(t, doorcheck.No, ready, doorcheck.Render(&report, doorcheck.Style{}))
-			require.Equal(t, doorcheck.Healthy, report.Summary, "nothing fails today")
-			finding := report.Finding("next_root_refused")
-			require.NotNil(t, finding)
-			require.Contains(t, finding.Advice, r.plain+"/ca/clients.pem")
-			r.must(demoToken, "issue", "www.shop.test", "--out", second)
-			nginx, _ := r.serve("nginx", second)
-			report, ready = r.check(nginx, "TencentQQAuthCA-G2")
-			require.Equal(t, doorcheck.Yes, ready, doorcheck.Render(&report, doorcheck.Style{}))
-
-			// Not while an endpoint is not ready.
-			output, promoted := r.imca("", "ca", "promote", "TencentQQAuthCA-G2")
-			require.False(t, promoted)
-			require.Contains(t, output, "https://www.shop.test:"+port+"/")
-			require.Contains(t, r.must(demoToken, "endpoint", "list"), "TencentQQAuthCA-G2")
-			whole := filepath.Join(first, "httpd.conf")
-			require.NoError(t, os.WriteFile(whole, []byte("Define IMCA_DIR "+first+"\nInclude "+first+"/apache/www.shop.test.conf\n"), 0o600))
-			inspected := func() string {
-				output, _ := judge.RunErr(t, "imca", "inspect", "--apache", whole, "--url", r.plain, "--files-only", "--json")
-				require.Contains(t, output, "www.shop.test")
-				return output
-			}
-			require.Contains(t, inspected(), `"ca_incomplete"`)
-			r.must(demoToken, "ca", "fetch", "clients", "--out", filepath.Join(first, "TencentQQAuthCA.crt"))
-			require.NotContains(t, inspected(), `"ca_`, "it holds the roots of the platform, and no other")
-			apache.Reload(t)
-			_, ready = r.check(port, "TencentQQAuthCA-G2")
-			require.Equal(t, doorcheck.Yes, ready)
-			require.Contains(t, r.must("", "ca", "promote", "TencentQQAuthCA-G2", "--dry-run"), "1  ready for TencentQQAuthCA-G2")
+			r.readyForTheNextRoot()
 			r.must("", "ca", "promote", "TencentQQAuthCA-G2")
 			r.awaitIssuer("client", "TencentQQAuthCA-G2")
-
-			// Both of the platform's certificates are let in, everywhere.
 			next := r.platform()
 			require.Equal(t, "TencentQQAuthCA-G2", issuedBy(t, next))
-			for _, p := range []string{port, nginx} {
-				r.calls(p, old)
-				r.calls(p, next)
+			for _, port := range []string{r.port, r.nginx} { // both of the platform's certificates are let in, everywhere
+				r.calls(port, old)
+				r.calls(port, next)
 			}
 			// What the old root has signed is revoked by the old root.
-			serial := r.serialOf(filepath.Join(first, "www.shop.test.crt"))
+			serial := r.serialOf(filepath.Join(r.first, "www.shop.test.crt"))
 			r.must(demoToken, "revoke", serial, "--reason", "superseded")
 			require.Eventually(t, func() bool { return r.lists("TencentQQAuthCA", serial) }, 20*time.Second, 100*time.Millisecond)
 			require.False(t, r.lists("TencentQQAuthCA-G2", serial))
 
-			// Then to an intermediate: Apache's depth is not enough, nginx takes it as it is.
-			r.must("", "ca", "add", "TencentQQAuthCA-Calls", "--parent", "TencentQQAuthCA-G2", "--for", "client")
-			require.Eventually(t, func() bool { status, _ := r.public("/crl/TencentQQAuthCA-Calls.crl"); return status == http.StatusOK }, 20*time.Second, 50*time.Millisecond)
-			report, ready = r.check(port, "TencentQQAuthCA-Calls")
-			require.Equal(t, doorcheck.No, ready)
-			require.NotNil(t, report.Finding("intermediate_refused"), doorcheck.Render(&report, doorcheck.Style{}))
-			_, ready = r.check(nginx, "TencentQQAuthCA-Calls")
-			require.Equal(t, doorcheck.Yes, ready)
-			conf := filepath.Join(first, "apache", "www.shop.test.conf")
-			text, err := os.ReadFile(conf)
-			require.NoError(t, err)
-			require.Contains(t, string(text), "SSLVerifyDepth 1")
-			require.NoError(t, os.WriteFile(conf, []byte(strings.Replace(string(text), "SSLVerifyDepth 1", "SSLVerifyDepth 2", 1)), 0o600))
-			apache.Reload(t)
-			_, ready = r.check(port, "TencentQQAuthCA-Calls")
-			require.Equal(t, doorcheck.Yes, ready)
+			r.readyForAnIntermediate()
 			r.must("", "ca", "promote", "TencentQQAuthCA-Calls")
 			r.awaitIssuer("client", "TencentQQAuthCA-Calls")
 			behind := r.platform()
 			require.Len(t, behind.Certificate, 2)
-			r.calls(port, behind)
-			r.calls(nginx, behind)
+			r.calls(r.port, behind)
+			r.calls(r.nginx, behind)
 
 			// The old root goes when nobody needs it.
 			_, retired := r.imca("", "ca", "retire", "TencentQQAuthCA")
@@ -235,6 +190,67 @@ func TestRollOverWithoutOutage(t *testing.T) {
 	}
 }
 
+// stands adds an authority, and waits until the server has taken it over.
+func (r *rolling) stands(name string, more ...string) {
+	r.Helper()
+	r.must("", append([]string{"ca", "add", name}, more...)...)
+	require.Eventually(r, func() bool { status, _ := r.public("/crl/" + name + ".crl"); return status == http.StatusOK }, 20*time.Second, 50*time.Millisecond)
+}
+
+// readyForTheNextRoot has the next root stand by: who has the file of before is not ready, who gets it now is. Nothing is promoted before.
+func (r *rolling) readyForTheNextRoot() {
+	r.stands("TencentQQAuthCA-G2", "--for", "client", "--for", "server")
+	report, ready := r.check(r.port, "TencentQQAuthCA-G2")
+	require.Equal(r, doorcheck.No, ready, doorcheck.Render(&report, doorcheck.Style{}))
+	require.Equal(r, doorcheck.Healthy, report.Summary, "nothing fails today")
+	finding := report.Finding("next_root_refused")
+	require.NotNil(r, finding)
+	require.Contains(r, finding.Advice, r.plain+"/ca/clients.pem")
+	second := filepath.Join(r.dir, "second")
+	r.must(demoToken, "issue", "www.shop.test", "--out", second)
+	r.nginx, _ = r.serve("nginx", second)
+	report, ready = r.check(r.nginx, "TencentQQAuthCA-G2")
+	require.Equal(r, doorcheck.Yes, ready, doorcheck.Render(&report, doorcheck.Style{}))
+
+	output, promoted := r.imca("", "ca", "promote", "TencentQQAuthCA-G2")
+	require.False(r, promoted)
+	require.Contains(r, output, "https://www.shop.test:"+r.port+"/")
+	require.Contains(r, r.must(demoToken, "endpoint", "list"), "TencentQQAuthCA-G2")
+
+	whole := filepath.Join(r.first, "httpd.conf")
+	require.NoError(r, os.WriteFile(whole, []byte("Define IMCA_DIR "+r.first+"\nInclude "+r.first+"/apache/www.shop.test.conf\n"), 0o600))
+	inspected := func() string {
+		output, _ := judge.RunErr(r.T, "imca", "inspect", "--apache", whole, "--url", r.plain, "--files-only", "--json")
+		require.Contains(r, output, "www.shop.test")
+		return output
+	}
+	require.Contains(r, inspected(), `"ca_incomplete"`)
+	r.must(demoToken, "ca", "fetch", "clients", "--out", filepath.Join(r.first, "TencentQQAuthCA.crt"))
+	require.NotContains(r, inspected(), `"ca_`, "it holds the roots of the platform, and no other")
+	r.apache.Reload(r.T)
+	_, ready = r.check(r.port, "TencentQQAuthCA-G2")
+	require.Equal(r, doorcheck.Yes, ready)
+	require.Contains(r, r.must("", "ca", "promote", "TencentQQAuthCA-G2", "--dry-run"), "1  ready for TencentQQAuthCA-G2")
+}
+
+// readyForAnIntermediate has an intermediate stand by: Apache's depth is not enough, nginx takes it as it is.
+func (r *rolling) readyForAnIntermediate() {
+	r.stands("TencentQQAuthCA-Calls", "--parent", "TencentQQAuthCA-G2", "--for", "client")
+	report, ready := r.check(r.port, "TencentQQAuthCA-Calls")
+	require.Equal(r, doorcheck.No, ready)
+	require.NotNil(r, report.Finding("intermediate_refused"), doorcheck.Render(&report, doorcheck.Style{}))
+	_, ready = r.check(r.nginx, "TencentQQAuthCA-Calls")
+	require.Equal(r, doorcheck.Yes, ready)
+	conf := filepath.Join(r.first, "apache", "www.shop.test.conf")
+	text, err := os.ReadFile(conf)
+	require.NoError(r, err)
+	require.Contains(r, string(text), "SSLVerifyDepth 1")
+	require.NoError(r, os.WriteFile(conf, []byte(strings.Replace(string(text), "SSLVerifyDepth 1", "SSLVerifyDepth 2", 1)), 0o600))
+	r.apache.Reload(r.T)
+	_, ready = r.check(r.port, "TencentQQAuthCA-Calls")
+	require.Equal(r, doorcheck.Yes, ready)
+}
+
 func startRolling(t *testing.T, database func(*testing.T, dataFolder) string) *rolling {
 	t.Helper()
 	folder := dataFolder(filepath.Join(t.TempDir(), "data"))
@@ -243,7 +259,7 @@ func startRolling(t *testing.T, database func(*testing.T, dataFolder) string) *r
 	var err error
 	r.state, err = folder.state()
 	require.NoError(t, err)
-	r.plain = r.state.BaseURL
+	r.plain, r.first = r.state.BaseURL, filepath.Join(r.dir, "first")
 	require.NoError(t, os.Chmod(filepath.Dir(r.dir), 0o711)) // so that Apache's workers can walk through
 	return r
 }

@@ -111,8 +111,8 @@ func (s *sight) fill(text string) string {
 	}
 	platform = plainName(commonName(s.platform), platform)
 	next, issuer, roots, fetch := ca+"-next", ca+"-next", "the published file (/ca/clients.pem)", "curl -fsS http://…/ca/clients.pem"
-	if standbys := s.Canaries.Standbys; len(standbys) > 0 {
-		next, issuer = plainName(standbys[0].Authority, next), plainName(issuerName(&standbys[0]), next)
+	if standby := s.firstUnready(); standby != nil {
+		next, issuer = plainName(standby.Authority, next), plainName(issuerName(standby), next)
 	}
 	if s.RootsURL != "" {
 		roots, fetch = s.RootsURL, "curl -fsS "+s.RootsURL

@@ -77,6 +77,16 @@ func (s *sight) ready(standby *Standby) Verdict {
 	return Verdict{Unknown, "the answer may be a refusal or not", []string{p.saw()}}
 }
 
+// firstUnready is the first standby that is not let in; nil if there is none.
+func (s *sight) firstUnready() *Standby {
+	for i := range s.Canaries.Standbys {
+		if standby := &s.Canaries.Standbys[i]; s.ready(standby).Answer == No {
+			return standby
+		}
+	}
+	return nil
+}
+
 // anybody reports whether those are let in who have no certificate, or one of any CA.
 func (s *sight) anybody() bool {
 	return s.outcomeOf(AsNobody) == Admitted || s.outcomeOf(AsStranger) == Admitted
@@ -206,7 +216,7 @@ var standbyRules = []rule{
 	{
 		code: "next_list_missing", title: "Not ready for the roll-over: the revocation list of the next CA is missing", severity: Warning,
 		when:   (*sight).listMissing,
-		advice: "Nothing fails today. A server that checks revocation needs a list of every CA in a client's chain: fetch that of the next one too, into the same file.",
+		advice: "Nothing fails today. A server that checks revocation needs a list of every CA in a client's chain: fetch that of the next one too, into the same file (`imca crl keep --authority {ca} --authority {next}`).",
 		mends:  nextList,
 	},
 	{
