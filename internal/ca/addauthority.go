@@ -156,11 +156,38 @@ func (c *CA) makeAuthority(n NewAuthority, profiles []issuer.Profile, now time.T
 	if err != nil {
 		return Authority{}, err
 	}
-	if _, err := issuer.New(issuer.Config{Name: n.Name, Certificate: cert, Chain: chain, StandsBy: profiles}); err != nil {
+	cfg := issuer.Config{Name: n.Name, Certificate: cert, Chain: chain, StandsBy: profiles}
+	if n.Import != nil {
+		cfg.Key = n.Import.Key
+	}
+	by, err := issuer.New(cfg)
+	if err == nil && n.Import != nil {
+		err = tryOut(by, now)
+	}
+	if err != nil {
 		return Authority{}, &Error{Kind: KindInvalid, Detail: sentence(err), Err: err}
 	}
 	made.StandsBy = slices.Clone(n.For)
 	return made, nil
+}
+
+// tryOut prepares a certificate of each profile that an authority stands by for, and signs none: one that was made elsewhere may have something about it
+// that no certificate under it gets past the checks with.
+func tryOut(by *issuer.Issuer, now time.Time) error {
+	for _, profile := range by.StandsBy() {
+		key, err := quickKey(profile).Generate()
+		if err != nil {
+			return fmt.Errorf("making a key: %w", err)
+		}
+		_, err = by.PrepareCanary(issuer.CanaryRequest{
+			Like: profile.Name, Serial: pki.NewSerial(), Name: canaryName, PublicKey: key.Public(),
+			NotBefore: later(now.Add(-canaryBackdate), by.Certificate().NotBefore), NotAfter: earlier(now.Add(canaryLife), by.Certificate().NotAfter),
+		})
+		if err != nil {
+			return fmt.Errorf("%s could issue no certificate of profile %s: %w", by.Name(), profile.Name, err)
+		}
+	}
+	return nil
 }
 
 // distinct refuses an authority with the subject or the key of another one: certificates name their issuer by the one, and are told apart by the other.

@@ -199,10 +199,7 @@ func (c *CA) canary(ctx context.Context, now time.Time, by *issuer.Issuer, o can
 	if !issues {
 		profile, _ = by.Standby(o.like)
 	}
-	keyType := profile.KeyTypes[0]
-	if slices.Contains(profile.KeyTypes, pki.ECDSAP256) {
-		keyType = pki.ECDSAP256 // made in no time
-	}
+	keyType := quickKey(profile)
 	key, err := keyType.Generate()
 	if err != nil {
 		return canary{}, fmt.Errorf("making a key: %w", err)
@@ -242,4 +239,12 @@ func (c *CA) canary(ctx context.Context, now time.Time, by *issuer.Issuer, o can
 		}
 	}
 	return canary{pair: pair, until: record.NotAfter.Add(-canarySpare)}, nil
+}
+
+// quickKey is a type of keys that a profile takes, the one that is made in no time if it does.
+func quickKey(profile issuer.Profile) pki.KeyType {
+	if slices.Contains(profile.KeyTypes, pki.ECDSAP256) {
+		return pki.ECDSAP256
+	}
+	return profile.KeyTypes[0]
 }

@@ -3,9 +3,13 @@ package ca_test
 import (
 	"context"
 	"crypto"
+	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"sync"
 	"testing"
@@ -265,6 +269,35 @@ func TestPromoteRefused(t *testing.T) {
 	f.clock.advance(21 * 365 * 24 * time.Hour)
 	require.NoError(t, f.PublishCRLs(t.Context()))
 	refused(newRoot, ca.KindConflict, "not now")
+}
+
+// A root that exists already is brought along, unless nothing could be issued under it: then nobody would find out before it is too late.
+func TestBringARootAlong(t *testing.T) {
+	f := newFixture(t)
+	bring := func(name string, subject []byte) error {
+		key, err := pki.ECDSAP256.Generate()
+		require.NoError(t, err)
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(1), RawSubject: subject, NotBefore: start.Add(-time.Hour), NotAfter: start.Add(1000 * time.Hour), IsCA: true, BasicConstraintsValid: true,
+			KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		require.NoError(t, err)
+		root, err := x509.ParseCertificate(der)
+		require.NoError(t, err)
+		f.keys["memory:"+name] = key
+		_, err = f.AddAuthority(t.Context(), admin, ca.NewAuthority{Name: name, For: []string{"client"}, Import: &ca.ImportedRoot{Certificate: root, Key: key, KeyRef: "memory:" + name}})
+		return err
+	}
+	good, err := asn1.Marshal(pkix.Name{CommonName: "Brought"}.ToRDNSequence())
+	require.NoError(t, err)
+	require.NoError(t, bring("Brought", good))
+	require.True(t, f.named("Brought").CanSign())
+	// RFC 5280, Appendix A.1: a country is a PrintableString.
+	odd, err := asn1.Marshal(pkix.RDNSequence{{{Type: asn1.ObjectIdentifier{2, 5, 4, 6}, Value: asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte("CN")}}}})
+	require.NoError(t, err)
+	require.Contains(t, refusal(t, bring("Odd", odd), ca.KindInvalid).Detail, "could issue no certificate of profile client")
+	require.Len(t, f.Issuers(), 2)
 }
 
 // A process that cannot open the key of what was promoted goes on with what it has.
