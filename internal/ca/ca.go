@@ -11,6 +11,8 @@
 //     never lapses while one process runs, and names every revoked certificate until after its end.
 //   - A developer's certificate can never play the platform: only an operator may have a client certificate issued. Those that the CA makes for
 //     itself, to knock on developers' doors with (Canaries), never leave the process.
+//   - Who is to issue tomorrow is trusted today: an authority stands by, and is tried at developers' doors, before it issues. A process that is a moment
+//     behind a promotion issues by the authority of before, which is as good.
 //   - The clock is asked once in each verb, and the answer passed down.
 //
 // It does not speak HTTP, hold SQL or use a key: doors call its verbs with the caller as an argument, internal/store keeps its records, and

@@ -121,7 +121,7 @@ func (c *CA) PublishCRLs(ctx context.Context) error {
 	}
 	var faults []error
 	for _, state := range states {
-		// An authority that was made after this process has started is for others to publish.
+		// An authority that this process has not taken over yet is for others to publish.
 		if l, known := c.roster().lists[state.Authority]; known {
 			if err := c.keepList(ctx, l, state); err != nil {
 				faults = append(faults, fmt.Errorf("the revocation list of %s: %w", state.Authority, err))

@@ -89,7 +89,7 @@ func (c *CA) resting(ctx context.Context, authority string) (*list, error) {
 	}
 	l, known := c.roster().lists[authority]
 	if !known {
-		return nil, fmt.Errorf("the authority %s was made after this process has started", authority)
+		return nil, NotHereYet(authority)
 	}
 	if a.KeyRef != "" {
 		return nil, refuse(KindConflict, "", "The key of %s is on the server, which makes its lists itself: lists from elsewhere are for an authority that rests ('imca ca rest %[1]s').", authority)
