@@ -26,8 +26,9 @@ type Config struct {
 	// callback.platform.internal.
 	ClientName pki.Name
 
-	// ACME is the server as ACME clients reach it. Without a Directory: /acme/directory where each client says that it went.
-	ACME acmelines.Server
+	// ACME is the server as ACME clients reach it, at this moment: its roots roll over. Without a Directory: /acme/directory where each client says that
+	// it went. nil: nothing is known of it.
+	ACME func() acmelines.Server
 
 	// ACMEOpenApp is the app whose ACME accounts need no credential; empty: all need one.
 	ACMEOpenApp string
@@ -37,13 +38,16 @@ type door struct {
 	ca      *ca.CA
 	frame   *web.Frame
 	desk    *handover.Desk
-	acme    acmelines.Server
+	acme    func() acmelines.Server
 	openApp string
 }
 
 // New returns the door.
 func New(cfg Config) http.Handler {
 	d := &door{ca: cfg.CA, frame: cfg.Frame, desk: handover.New(cfg.CA, cfg.ClientName), acme: cfg.ACME, openApp: cfg.ACMEOpenApp}
+	if d.acme == nil {
+		d.acme = func() acmelines.Server { return acmelines.Server{} }
+	}
 	r := cfg.Frame.Router()
 	for _, route := range d.routes() {
 		r.Method(route.method, route.path, route.handler)

@@ -71,6 +71,8 @@ type Endpoint struct {
 	Check       string     `json:"check,omitempty"`   // the ID of the last check
 	Summary     string     `json:"summary,omitempty"` // of that
 	Alerts      []string   `json:"alerts"`            // "open", "locked-out", "faulty", "drift", "lapsing"
+	ReadyFor    []string   `json:"ready_for"`         // authorities that stand by, and by the last check would be let in
+	NotReadyFor []string   `json:"not_ready_for"`     // those that would not
 }
 
 // WebhookRequest has an app told at a URL what happens to its endpoints.

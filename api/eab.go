@@ -49,7 +49,7 @@ func (d *door) createEAB(c *call) error {
 
 // acmeServer is the server as the caller's ACME clients reach it.
 func (d *door) acmeServer(c *call) acmelines.Server {
-	server := d.acme
+	server := d.acme()
 	server.Directory = cmp.Or(server.Directory, "https://"+c.r.Host+"/acme/directory")
 	return server
 }

@@ -82,6 +82,7 @@ func showEndpoint(e ca.Endpoint) Endpoint {
 	shown := Endpoint{
 		ID: e.ID, App: e.App, URL: e.URL, Callback: e.Callback, CreatedAt: e.CreatedAt, CreatedBy: e.CreatedBy, NextCheckAt: e.DueAt,
 		CheckedAt: moment(e.CheckedAt), Check: e.CheckID, Summary: e.Summary, Alerts: make([]string, len(e.Alerts)),
+		ReadyFor: orEmpty(e.Ready), NotReadyFor: orEmpty(e.Unready),
 	}
 	for i, a := range e.Alerts {
 		shown.Alerts[i] = string(a)

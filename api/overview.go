@@ -107,17 +107,18 @@ func showAuthority(a ca.Authority) (Authority, error) {
 	}
 	fingerprint := sha256.Sum256(a.Certificate)
 	shown := Authority{
-		Name: a.Name, Parent: a.Parent, Subject: cert.Subject.String(), Profiles: a.Profiles, Certificate: string(pki.EncodeCertificate(a.Certificate)),
+		Name: a.Name, Parent: a.Parent, Subject: cert.Subject.String(), Profiles: orEmpty(a.Profiles), StandsBy: orEmpty(a.StandsBy), Certificate: string(pki.EncodeCertificate(a.Certificate)),
 		FingerprintSHA256: hex.EncodeToString(fingerprint[:]), KeyType: "other", NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, CreatedAt: a.CreatedAt,
+		RetiredAt: moment(a.RetiredAt),
 	}
 	if kind, err := pki.KeyTypeOf(cert.PublicKey); err == nil {
 		shown.KeyType = string(kind)
 	}
-	if shown.Profiles == nil {
-		shown.Profiles = []string{}
-	}
 	return shown, nil
 }
+
+// orEmpty is a list as JSON has it: never null.
+func orEmpty(list []string) []string { return append([]string{}, list...) }
 
 func (d *door) whoami(c *call) error {
 	p := c.principal

@@ -317,17 +317,19 @@ type Profile struct {
 
 // Authority is a certificate authority.
 type Authority struct {
-	Name              string    `json:"name"`
-	Parent            string    `json:"parent,omitempty"` // empty for a root
-	Subject           string    `json:"subject"`
-	Profiles          []string  `json:"profiles"`
-	Certificate       string    `json:"certificate"` // PEM
-	FingerprintSHA256 string    `json:"fingerprint_sha256"`
-	KeyType           string    `json:"key_type"`
-	NotBefore         time.Time `json:"not_before"`
-	NotAfter          time.Time `json:"not_after"`
-	Ready             bool      `json:"ready"` // its key is on the server
-	CreatedAt         time.Time `json:"created_at"`
+	Name              string     `json:"name"`
+	Parent            string     `json:"parent,omitempty"` // empty for a root
+	Subject           string     `json:"subject"`
+	Profiles          []string   `json:"profiles"`
+	StandsBy          []string   `json:"stands_by"`   // what it is to issue when it is promoted
+	Certificate       string     `json:"certificate"` // PEM
+	FingerprintSHA256 string     `json:"fingerprint_sha256"`
+	KeyType           string     `json:"key_type"`
+	NotBefore         time.Time  `json:"not_before"`
+	NotAfter          time.Time  `json:"not_after"`
+	Ready             bool       `json:"ready"` // its key is on the server
+	CreatedAt         time.Time  `json:"created_at"`
+	RetiredAt         *time.Time `json:"retired_at,omitempty"` // since when nobody is to trust it
 }
 
 // Principal is who a token stands for.

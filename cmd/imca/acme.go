@@ -6,9 +6,8 @@ import (
 
 	"github.com/imca-project/imca/internal/acme"
 	"github.com/imca-project/imca/internal/acmelines"
+	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/config"
-	"github.com/imca-project/imca/internal/issuer"
-	"github.com/imca-project/imca/internal/pki"
 )
 
 // ACMEConfig says how ACME accounts come to their apps. The zero value has each bound by a credential.
@@ -52,11 +51,7 @@ func (s *Server) acmeServer() acmelines.Server {
 	if s.cfg.CertificateFile != "" {
 		return server // it is from elsewhere: whoever wants it trusted has seen to that
 	}
-	for _, i := range s.ca.Issuers() {
-		if _, issues := i.Profile(issuer.ServerProfile); issues {
-			server.Roots = append(server.Roots, pki.EncodeCertificate(i.Root().Raw)...)
-		}
-	}
+	server.Roots, _ = rootsFor(s.ca, ca.UsageServerAuth) // the next one too: the server renews its certificate without asking its clients
 	return server
 }
 

@@ -11,9 +11,9 @@ import (
 )
 
 func newCA(p *program) *cobra.Command {
-	cmd := commandGroup(&cobra.Command{Use: "ca", Short: "CA certificates: list and fetch them; rest a key"})
+	cmd := commandGroup(&cobra.Command{Use: "ca", Short: "Authorities: list them, fetch their certificates, roll over, rest a key"})
 	r := remoteFlags(p, cmd, operatorToken)
-	cmd.AddCommand(newCAList(p, r), newCAFetch(p, r), newCARest(p), newCAWake(p))
+	cmd.AddCommand(newCAList(p, r), newCAFetch(p, r), newCAAdd(p), newCAPromote(p), newCARetire(p), newCARest(p), newCAWake(p))
 	return cmd
 }
 
@@ -32,16 +32,20 @@ func newCAList(p *program, r *remote) *cobra.Command {
 			for _, a := range authorities {
 				state := cell{"ready", good}
 				switch {
+				case a.RetiredAt != nil:
+					state = cell{"retired", warning}
 				case !a.NotAfter.After(time.Now()):
 					state = cell{"expired", bad}
 				case !a.Ready:
 					state = cell{"rests", warning}
+				case len(a.Profiles) == 0 && len(a.StandsBy) > 0:
+					state = cell{"stands by", good}
 				}
 				rows = append(rows, []cell{
-					{a.Name, strong}, state, {strings.Join(a.Profiles, " "), ""}, {orDash(a.Parent), ""}, {a.NotAfter.Local().Format("2006-01-02"), ""}, {a.FingerprintSHA256, ""},
+					{a.Name, strong}, state, {strings.Join(a.Profiles, " "), ""}, {orDash(strings.Join(a.StandsBy, " ")), ""}, {orDash(a.Parent), ""}, {a.NotAfter.Local().Format("2006-01-02"), ""}, {a.FingerprintSHA256, ""},
 				})
 			}
-			p.table([]string{"AUTHORITY", "STATE", "ISSUES", "PARENT", "UNTIL", "SHA-256 FINGERPRINT"}, rows)
+			p.table([]string{"AUTHORITY", "STATE", "ISSUES", "STANDS BY FOR", "PARENT", "UNTIL", "SHA-256 FINGERPRINT"}, rows)
 			return nil
 		}),
 	}

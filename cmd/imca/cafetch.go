@@ -20,8 +20,11 @@ import (
 	"github.com/imca-project/imca/internal/pki"
 )
 
-// allRoots is the name under which the server has all its roots.
-const allRoots = "bundle"
+// The names under which the server has all its roots, and those of them that developers' servers let the platform in by.
+const (
+	allRoots    = "bundle"
+	clientRoots = "clients"
+)
 
 type fetchOptions struct {
 	pins  []string
@@ -34,6 +37,7 @@ func newCAFetch(p *program, r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "fetch [NAME]", Short: "Fetch the CA certificate", Args: words(0, 1, "give one name at most"),
 		Long: `Fetch a CA certificate by its name, or without a name every root that is to be trusted, into a file. No token is needed.
+Those of them that a developer's server lets the platform in by, during a roll-over the next one too, come by the name "clients".
 
 With --pin the download is trusted for its fingerprint, whatever way it came: then the first fetch is as safe as the channel by which
 you got the fingerprint. Without a pin it is trusted if the server is known by its certificate; or else compare the fingerprint.`,
@@ -48,7 +52,7 @@ you got the fingerprint. Without a pin it is trusted if the server is known by i
 	}
 	flags := cmd.Flags()
 	flags.StringSliceVar(&o.pins, "pin", nil, "sha256:FINGERPRINT of the certificate, as 'imca init' printed it; several where there are several")
-	flags.StringVar(&o.out, "out", "", "the file to write, or the folder to write NAME.crt or bundle.pem into (default: this folder; - prints it)")
+	flags.StringVar(&o.out, "out", "", "the file to write, or the folder to write NAME.crt, bundle.pem or clients.pem into (default: this folder; - prints it)")
 	flags.BoolVar(&o.force, "force", false, "replace a file with other certificates although nothing vouches for the new ones")
 	return cmd
 }
@@ -126,7 +130,7 @@ func (r *remote) download(ctx context.Context, name string, pinned bool) (body [
 
 // remoteName is what a CA file is called on the server, and here.
 func remoteName(name string) string {
-	if name == allRoots {
+	if name == allRoots || name == clientRoots {
 		return name + ".pem"
 	}
 	return name + ".crt"

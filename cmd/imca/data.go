@@ -29,6 +29,8 @@ const (
 	demoToken      = "demo.token"
 	platformCert   = "platform.crt"
 	platformKey    = "platform.key"
+	clientCAs      = "clients.pem" // these two during a roll-over: the roots of the platform's certificates, and of servers'
+	serverCAs      = "servers.pem"
 	stateFile      = "dev.json"
 )
 
@@ -94,7 +96,7 @@ func (d dataFolder) passphrase() ([]byte, error) {
 }
 
 // provision puts into the folder what its owner works with: the CA certificates, two tokens, and the platform's client certificate. What is
-// there and good stays. The name of the file with the root that verifies the server itself is returned.
+// there and good stays. The name of the file with the root that verifies the server itself is returned, or with all of them during a roll-over.
 func (d dataFolder) provision(ctx context.Context, store ca.Store, authority *ca.CA, clientName pki.Name, policy ca.DomainPolicy, now time.Time) (serverCA string, err error) {
 	for _, i := range authority.Issuers() {
 		if len(i.Chain()) == 0 {
@@ -106,6 +108,16 @@ func (d dataFolder) provision(ctx context.Context, store ca.Store, authority *ca
 				serverCA = name
 			}
 		}
+	}
+	if _, err := d.roots(authority, clientCAs, ca.UsageClientAuth); err != nil {
+		return "", err
+	}
+	several, err := d.roots(authority, serverCAs, ca.UsageServerAuth)
+	if err != nil {
+		return "", err
+	}
+	if several {
+		serverCA = serverCAs
 	}
 	app, err := ensureApp(ctx, store, authority, localAdmin(), ca.NewApp{ID: demoApp, Name: "Demo", Policy: cmp.Or(policy, ca.PolicyOpen)})
 	if err == nil && policy != "" && app.Policy != policy {
@@ -121,6 +133,18 @@ func (d dataFolder) provision(ctx context.Context, store ca.Store, authority *ca
 		return "", err
 	}
 	return serverCA, d.platform(ctx, authority, clientName, now)
+}
+
+// roots writes a file with all roots for a usage, while there are several.
+func (d dataFolder) roots(authority *ca.CA, file string, usage ca.Usage) (several bool, err error) {
+	roots, n := rootsFor(authority, usage)
+	if n > 1 {
+		return true, d.write(file, roots, publicMode)
+	}
+	if err := os.Remove(d.path(file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("removing a file of roots: %w", err)
+	}
+	return false, nil
 }
 
 // token makes a token, unless the file has one that works.

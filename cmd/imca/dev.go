@@ -250,7 +250,21 @@ func (d dataFolder) open(ctx context.Context, s *Server, o devOptions) error {
 	return s.Start()
 }
 
-// serve waits for the end, and keeps the platform's certificate fresh until then.
+// keepUp brings the folder up to date: the platform's certificate, and the files of the roots during a roll-over.
+func (d dataFolder) keepUp(ctx context.Context, s *Server, now time.Time) error {
+	root, err := d.provision(ctx, s.store, s.ca, s.cfg.ClientName, "", now)
+	if err != nil {
+		return err
+	}
+	state, err := d.state()
+	if err != nil || state.CA == root {
+		return err
+	}
+	state.CA = root
+	return d.remember(state)
+}
+
+// serve waits for the end, and keeps the folder up to date until then.
 func (d dataFolder) serve(ctx context.Context, stop context.CancelFunc, p *program, s *Server) error {
 	hour := time.NewTicker(time.Hour)
 	defer hour.Stop()
@@ -259,8 +273,8 @@ func (d dataFolder) serve(ctx context.Context, stop context.CancelFunc, p *progr
 		case err := <-s.Failed():
 			return errors.Join(err, s.Close())
 		case <-hour.C:
-			if err := d.platform(ctx, s.ca, s.cfg.ClientName, time.Now()); err != nil {
-				s.cfg.Log.Error("renewing the platform's client certificate; it is tried again in an hour", "error", err)
+			if err := d.keepUp(ctx, s, time.Now()); err != nil {
+				s.cfg.Log.Error("renewing what is in the data folder; it is tried again in an hour", "error", err)
 			}
 		case <-ctx.Done():
 			stop() // a second Ctrl-C ends it at once

@@ -13,12 +13,12 @@ import (
 // private is what HTTPS serves: everything but the metrics. What no other door has is a page.
 func (s *Server) private() http.Handler {
 	public := s.status()
-	rest := api.New(api.Config{CA: s.ca, Frame: s.frame, ClientName: s.cfg.ClientName, ACME: s.acmeServer(), ACMEOpenApp: s.cfg.ACME.OpenApp})
+	rest := api.New(api.Config{CA: s.ca, Frame: s.frame, ClientName: s.cfg.ClientName, ACME: s.acmeServer, ACMEOpenApp: s.cfg.ACME.OpenApp})
 	return byPath(map[string]http.Handler{
 		"ca": public, "crl": public, "ocsp": public, "acme": s.acme(),
 		"v1": rest, "docs": rest, "openapi.yaml": rest, "problems": rest, "healthz": rest, "readyz": rest,
 	}, console.New(console.Config{
-		CA: s.ca, Frame: s.frame, ClientName: s.cfg.ClientName, ACME: s.acmeServer(), ACMEOpenApp: s.cfg.ACME.OpenApp, Provider: s.provider, Metrics: s.metrics, Settings: s.cfg.Settings, Log: s.cfg.Log,
+		CA: s.ca, Frame: s.frame, ClientName: s.cfg.ClientName, ACME: s.acmeServer, ACMEOpenApp: s.cfg.ACME.OpenApp, Provider: s.provider, Metrics: s.metrics, Settings: s.cfg.Settings, Log: s.cfg.Log,
 		Background: func(do func(context.Context)) { s.background.Go(func() { do(s.life) }) },
 	}))
 }

@@ -82,9 +82,9 @@ func listEndpoints(p *program, endpoints []api.Endpoint) error {
 			checked.text = e.CheckedAt.Local().Format("2006-01-02 15:04")
 			state = cell{e.Summary, summaryColour(e.Summary)}
 		}
-		rows = append(rows, []cell{{text: e.URL}, state, {strings.Join(e.Alerts, " "), bad}, checked, {text: e.Check}, {text: e.ID}})
+		rows = append(rows, []cell{{text: e.URL}, state, {strings.Join(e.Alerts, " "), bad}, {strings.Join(e.NotReadyFor, " "), warning}, checked, {text: e.Check}, {text: e.ID}})
 	}
-	p.table([]string{"ENDPOINT", "SUMMARY", "ALERTS", "CHECKED", "CHECK", "ID"}, rows)
+	p.table([]string{"ENDPOINT", "SUMMARY", "ALERTS", "NOT READY FOR", "CHECKED", "CHECK", "ID"}, rows)
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -118,12 +119,25 @@ func rootFor(issuers []*issuer.Issuer, profile string) *x509.Certificate {
 	return nil
 }
 
-// hierarchyOf is the shape of recorded authorities.
+// rootsFor are the roots, as PEM, that certificates of a usage may stand under: several during a roll-over. n is how many there are.
+func rootsFor(authority *ca.CA, usage ca.Usage) (text []byte, n int) {
+	var roots []*x509.Certificate
+	for _, i := range authority.TrustedFor(usage) {
+		if root := i.Root(); !slices.ContainsFunc(roots, root.Equal) {
+			roots = append(roots, root)
+			text = append(text, pki.EncodeCertificate(root.Raw)...)
+		}
+	}
+	return text, len(roots)
+}
+
+// hierarchyOf is the shape in which a CA was made: that of the authorities which were recorded together at first.
 func hierarchyOf(authorities []ca.Authority) ca.Hierarchy {
+	made := slices.DeleteFunc(slices.Clone(authorities), func(a ca.Authority) bool { return !a.CreatedAt.Equal(authorities[0].CreatedAt) })
 	switch {
-	case len(authorities) == 1:
+	case len(made) == 1:
 		return ca.HierarchyDirect
-	case authorities[1].Parent != "":
+	case made[1].Parent != "":
 		return ca.HierarchyIssuing
 	}
 	return ca.HierarchySeparate

@@ -111,6 +111,12 @@ func trustedBy(t *testing.T, file string) *x509.CertPool {
 // call is the status with which the site answers a caller; 0 where it refuses the connection.
 func call(t *testing.T, port string, roots *x509.CertPool, caller *tls.Certificate, version uint16) int {
 	t.Helper()
+	return callAs(t, port, "www.example.com", roots, caller, version)
+}
+
+// callAs is the same for a site of another name.
+func callAs(t *testing.T, port, host string, roots *x509.CertPool, caller *tls.Certificate, version uint16) int {
+	t.Helper()
 	cfg := &tls.Config{RootCAs: roots, MinVersion: version, MaxVersion: version}
 	if caller != nil {
 		// Whatever the server asks for, this one is shown.
@@ -120,7 +126,7 @@ func call(t *testing.T, port string, roots *x509.CertPool, caller *tls.Certifica
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+port)
 		}}}
-	response, err := client.Get("https://www.example.com/")
+	response, err := client.Get("https://" + host + "/")
 	if err != nil {
 		require.NotContains(t, err.Error(), "failed to verify", "the caller knows the site in every case")
 		require.Contains(t, err.Error(), "remote error: tls:")

@@ -20,8 +20,19 @@ import (
 
 // initOptions are the flags of 'imca init'.
 type initOptions struct {
-	config, hierarchy                  string
-	certificate, key, importPassphrase string
+	config, hierarchy string
+	importOptions
+}
+
+// importOptions name a root that is brought along.
+type importOptions struct{ certificate, key, importPassphrase string }
+
+func (o *importOptions) flags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&o.certificate, "import-cert", "", "an existing root: its certificate, PEM")
+	flags.StringVar(&o.key, "import-key", "", "an existing root: its private key, PEM")
+	flags.StringVar(&o.importPassphrase, "import-passphrase", "", "the passphrase of that key, if it has one: file:PATH or env:NAME")
+	cmd.MarkFlagsRequiredTogether("import-cert", "import-key")
 }
 
 func newInit(p *program) *cobra.Command {
@@ -34,12 +45,8 @@ database. A root that exists already can be brought along. Where the database ha
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runInit(cmd.Context(), p, o) },
 	}
 	configFlag(cmd, &o.config)
-	flags := cmd.Flags()
-	flags.StringVar(&o.hierarchy, "hierarchy", "", "the shape, instead of the configuration's: direct, issuing or separate")
-	flags.StringVar(&o.certificate, "import-cert", "", "an existing root: its certificate, PEM")
-	flags.StringVar(&o.key, "import-key", "", "an existing root: its private key, PEM")
-	flags.StringVar(&o.importPassphrase, "import-passphrase", "", "the passphrase of that key, if it has one: file:PATH or env:NAME")
-	cmd.MarkFlagsRequiredTogether("import-cert", "import-key")
+	cmd.Flags().StringVar(&o.hierarchy, "hierarchy", "", "the shape, instead of the configuration's: direct, issuing or separate")
+	o.importOptions.flags(cmd)
 	oneOf(cmd, "hierarchy", ca.Hierarchies())
 	return cmd
 }
@@ -71,7 +78,7 @@ func runInit(ctx context.Context, p *program, o initOptions) (err error) {
 		return fmt.Errorf("reading the authorities: %w", err)
 	}
 	if o.certificate != "" && len(existing) == 0 {
-		if e.Import, err = o.root(p, s, k); err != nil {
+		if e.Import, err = o.root(p, s.CA.Name, k); err != nil {
 			return err
 		}
 	}
@@ -88,7 +95,7 @@ func runInit(ctx context.Context, p *program, o initOptions) (err error) {
 }
 
 // root reads the root that is brought along, and takes its key into the folder.
-func (o *initOptions) root(p *program, s *settings, k *keyStore) (*ca.ImportedRoot, error) {
+func (o *importOptions) root(p *program, name string, k *keyStore) (*ca.ImportedRoot, error) {
 	text, err := os.ReadFile(o.certificate)
 	if err != nil {
 		return nil, fmt.Errorf("reading the root: %w", err)
@@ -118,7 +125,7 @@ func (o *initOptions) root(p *program, s *settings, k *keyStore) (*ca.ImportedRo
 	for _, note := range notes {
 		p.note("Note: %s", note)
 	}
-	ref, err := k.keep(s.CA.Name, key)
+	ref, err := k.keep(name, key)
 	if err != nil {
 		return nil, err
 	}
@@ -148,6 +155,7 @@ type madeAuthority struct {
 	Name        string   `json:"name"`
 	Parent      string   `json:"parent,omitempty"`
 	Profiles    []string `json:"profiles"`
+	StandsBy    []string `json:"stands_by,omitempty"`
 	NotAfter    string   `json:"not_after"`
 	Fingerprint string   `json:"fingerprint_sha256"`
 }
@@ -160,7 +168,7 @@ func reportCA(p *program, config string, authorities []ca.Authority, made bool) 
 			return fmt.Errorf("reading the certificate of %s: %w", a.Name, err)
 		}
 		rows = append(rows, madeAuthority{
-			Name: a.Name, Parent: a.Parent, Profiles: a.Profiles, NotAfter: c.NotAfter.UTC().Format(time.RFC3339),
+			Name: a.Name, Parent: a.Parent, Profiles: a.Profiles, StandsBy: a.StandsBy, NotAfter: c.NotAfter.UTC().Format(time.RFC3339),
 			Fingerprint: fmt.Sprintf("%x", sha256.Sum256(a.Certificate)),
 		})
 	}

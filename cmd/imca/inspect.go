@@ -64,7 +64,7 @@ nothing was read.`,
 	flags.StringVar(&o.name, "name", "", "the site to inspect (default: all that are for the platform)")
 	flags.StringVar(&o.user, "user", "root", "who starts the server, and so reads its files")
 	flags.StringVar(&o.caFile, "ca-file", "", "the file with the platform's CA")
-	flags.StringVar(&o.caName, "ca-name", ca.DefaultName, "the name of the platform's CA on the server of --url")
+	flags.StringVar(&o.caName, "ca-name", clientRoots, "what the server of --url has the platform's CA under: an authority's name, or all that the platform may stand under")
 	flags.StringVar(&r.url, "url", "", "the server to fetch the platform's CA from (IMCA_URL)")
 	flags.StringVar(&r.ca, "ca", "", "the file with the CA certificate by which that server is known (IMCA_CA; default: the system's)")
 	flags.StringVar(&o.serverCA, "server-ca", "", "the file with the CA of the server's own certificate, beside the public ones")
@@ -209,9 +209,14 @@ func (o *inspectOptions) fetch(ctx context.Context, r *remote, cfg *inspect.Conf
 // fromData takes the CA from the data folder of an 'imca dev', where there is one.
 func (o *inspectOptions) fromData() {
 	d := dataFolder(defaultData)
-	for setting, file := range map[*string]string{&o.caFile: ca.DefaultName + ".crt", &o.serverCA: ca.DefaultName + "-Server.crt"} {
-		if _, err := os.Stat(d.path(file)); *setting == "" && !errors.Is(err, fs.ErrNotExist) {
-			*setting = d.path(file)
+	for _, known := range []struct {
+		setting *string
+		file    string
+	}{
+		{&o.caFile, clientCAs}, {&o.caFile, ca.DefaultName + ".crt"}, {&o.serverCA, serverCAs}, {&o.serverCA, ca.DefaultName + "-Server.crt"},
+	} {
+		if _, err := os.Stat(d.path(known.file)); *known.setting == "" && !errors.Is(err, fs.ErrNotExist) {
+			*known.setting = d.path(known.file)
 		}
 	}
 }

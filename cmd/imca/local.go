@@ -14,6 +14,7 @@ import (
 	"github.com/imca-project/imca/internal/config"
 	"github.com/imca-project/imca/internal/issuer"
 	"github.com/imca-project/imca/internal/keys"
+	"github.com/imca-project/imca/internal/pki"
 	"github.com/imca-project/imca/internal/store"
 )
 
@@ -43,6 +44,11 @@ type opened struct {
 	baseURL    string
 	public     string // where the server listens for plain HTTP, HOST:PORT or "off"
 	withoutKey error  // why keys cannot be opened; nil when they can
+
+	organization string      // of the subjects of authorities
+	keyType      pki.KeyType // of their keys
+	crls         ca.CRLSchedule
+	flag         string // names the database to a further command, with a space before it; empty where it is found by itself
 }
 
 // open opens the database. Its schema must be up to date: a command does not change the database of a running server.
@@ -61,7 +67,8 @@ func (l *local) open(ctx context.Context) (*opened, error) {
 		if err != nil {
 			return nil, err
 		}
-		o := &opened{keys: &keyStore{folder: s.CA.Keys}, profiles: s.profiles, baseURL: s.PublicURL, public: s.Listen.HTTP}
+		o := &opened{keys: &keyStore{folder: s.CA.Keys}, profiles: s.profiles, baseURL: s.PublicURL, public: s.Listen.HTTP,
+			organization: s.CA.Organization, keyType: s.keyType, crls: s.crls, flag: " --config " + quoted(l.config)}
 		o.keys.passphrase, o.withoutKey = keys.Passphrase(s.CA.Passphrase)
 		o.store, err = store.Open(ctx, store.Config{URL: url})
 		return o, err
@@ -72,6 +79,9 @@ func (l *local) open(ctx context.Context) (*opened, error) {
 			return nil, err
 		}
 		o := &opened{keys: &keyStore{folder: d.path("keys")}, profiles: issuer.DefaultProfiles(), baseURL: state.BaseURL, public: strings.TrimPrefix(state.BaseURL, "http://")}
+		if l.data != "" {
+			o.flag = " --data " + quoted(l.data)
+		}
 		o.keys.passphrase, o.withoutKey = keys.Passphrase("file:" + d.path(passphraseFile))
 		o.store, err = store.Open(ctx, store.Config{URL: state.Database})
 		return o, err
@@ -97,11 +107,14 @@ func (o *opened) authority(ctx context.Context) (*ca.CA, []ca.Finding, error) {
 		findings = append(findings, ca.Finding{Severity: ca.SeverityFault, Subject: ref, Detail: err.Error()})
 		return nil, nil
 	}
-	issuers, err := ca.Load(authorities, o.profiles, o.baseURL, open)
+	load := func(recorded []ca.Authority) ([]*issuer.Issuer, error) {
+		return ca.Load(recorded, o.profiles, o.baseURL, open)
+	}
+	issuers, err := load(authorities)
 	if err != nil {
 		return nil, nil, err
 	}
-	authority, err := ca.New(ca.Config{Store: o.store, Issuers: issuers, Now: time.Now})
+	authority, err := ca.New(ca.Config{Store: o.store, Issuers: issuers, Open: load, Recorded: authorities, CRLs: o.crls, Now: time.Now})
 	return authority, findings, err
 }
 

@@ -22,7 +22,8 @@ var callback = []byte(`{"CallbackCommand":"Imca.DoorCheck","Comment":"A test of 
 // lookout stands before developers' doors for the CA.
 type lookout struct {
 	egress  egress.Config // the way out; its ports follow from each URL
-	issuers []*issuer.Issuer
+	issuers func() []*issuer.Issuer
+	baseURL string // where the roots are published; empty: it is not known
 	now     func() time.Time
 }
 
@@ -73,6 +74,7 @@ func (l lookout) config(v ca.Visit) (doorcheck.Config, error) {
 			Platform: v.Canaries.Platform, Developer: v.Canaries.Developer, Expired: v.Canaries.Expired,
 			Revoked: v.Canaries.Revoked, RevokedAt: v.Canaries.RevokedAt,
 		},
+		RootsURL: l.rootsURL(),
 		Issued: func(ctx context.Context, name string, served *x509.Certificate) (doorcheck.Record, error) {
 			known, err := v.Issued(ctx, name, served)
 			return doorcheck.Record(known), err
@@ -81,19 +83,36 @@ func (l lookout) config(v ca.Visit) (doorcheck.Config, error) {
 	if v.Address.IsValid() {
 		cfg.Resolve = func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{v.Address}, nil }
 	}
-	cfg.Roots = publicAndOurs(l.issuers)
+	for _, standby := range v.Canaries.Standbys {
+		cfg.Canaries.Standbys = append(cfg.Canaries.Standbys, doorcheck.Standby(standby))
+	}
+	issuers := l.issuers()
+	cfg.Roots = publicAndOurs(issuers)
 	for _, root := range v.Roots {
 		cfg.Roots.AddCert(root)
 	}
-	for _, i := range l.issuers {
+	for _, i := range issuers {
 		if len(i.Chain()) > 0 {
 			cfg.Intermediates = append(cfg.Intermediates, i.Certificate())
 		}
-		if _, certifies := i.Profile(issuer.ClientProfile); certifies {
+		_, certifies := i.Profile(issuer.ClientProfile)
+		_, waits := i.Standby(issuer.ClientProfile)
+		switch {
+		case certifies:
 			cfg.ClientCAs = append(cfg.ClientCAs, i.Root())
+		case waits && !i.Retired():
+			cfg.FurtherCAs = append(cfg.FurtherCAs, i.Root())
 		}
 	}
 	return cfg, nil
+}
+
+// rootsURL is where the roots are published that the platform's certificates stand under, now and after a roll-over.
+func (l lookout) rootsURL() string {
+	if l.baseURL == "" {
+		return ""
+	}
+	return l.baseURL + "/ca/clients.pem"
 }
 
 // guardFor is the way to a URL, at its port alone.
@@ -113,6 +132,14 @@ func guardFor(way egress.Config, address string) (*egress.Guard, error) {
 // factsOf is what the CA's rules go by.
 func factsOf(r *doorcheck.Report) ca.CheckFacts {
 	facts := ca.CheckFacts{Summary: string(r.Summary)}
+	for _, standby := range r.Standbys {
+		switch standby.Answer {
+		case doorcheck.Yes:
+			facts.Ready = append(facts.Ready, standby.Authority)
+		case doorcheck.No:
+			facts.Unready = append(facts.Unready, standby.Authority)
+		}
+	}
 	for _, f := range r.Findings {
 		facts.Findings = append(facts.Findings, ca.CheckFinding{Code: f.Code, Severity: string(f.Severity), Title: f.Title})
 	}

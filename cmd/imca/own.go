@@ -38,9 +38,9 @@ type ownCertificate struct {
 	current atomic.Pointer[tls.Certificate]
 }
 
-// newOwnCertificate issues the first one. The names need not be public: the operator has given them in the configuration.
-func newOwnCertificate(ctx context.Context, store ca.Store, issuers []*issuer.Issuer, names []pki.Name, now func() time.Time, log *slog.Logger) (*ownCertificate, error) {
-	o := &ownCertificate{now: now, log: log}
+// newOwnCertificate issues the first one, by a CA like that of cfg. The names need not be public: the operator has given them in the configuration.
+func newOwnCertificate(ctx context.Context, cfg ca.Config, names []pki.Name) (*ownCertificate, error) {
+	o := &ownCertificate{now: cfg.Now, log: cfg.Log}
 	var policy ca.NamePolicy
 	for _, n := range names {
 		o.names = append(o.names, n.String())
@@ -50,11 +50,12 @@ func newOwnCertificate(ctx context.Context, store ca.Store, issuers []*issuer.Is
 			policy.AllowInternal = append(policy.AllowInternal, n.Base().String())
 		}
 	}
+	cfg.Names = policy
 	var err error
-	if o.authority, err = ca.New(ca.Config{Store: store, Issuers: issuers, Names: policy, Now: now, Log: log}); err != nil {
+	if o.authority, err = ca.New(cfg); err != nil {
 		return nil, err
 	}
-	if err := o.admit(ctx, store); err != nil {
+	if err := o.admit(ctx, cfg.Store); err != nil {
 		return nil, fmt.Errorf("preparing the server's own certificate: %w", err)
 	}
 	return o, o.renew(ctx)
@@ -146,7 +147,11 @@ func chainOf(authority *ca.CA, c *ca.Certificate) ([]byte, error) {
 // upkeep renews the certificate when a third of its life is left.
 func (o *ownCertificate) upkeep(ctx context.Context) {
 	if leaf := o.current.Load().Leaf; worn(leaf.NotBefore, leaf.NotAfter, o.now()) {
-		if err := o.renew(ctx); err != nil {
+		_, err := o.authority.FollowAuthorities(ctx)
+		if err == nil {
+			err = o.renew(ctx)
+		}
+		if err != nil {
 			o.log.ErrorContext(ctx, "renewing the server's own certificate; it is tried again in a minute", "error", err)
 		}
 	}

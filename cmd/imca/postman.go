@@ -19,7 +19,7 @@ import (
 // postman posts the messages of webhooks for the CA.
 type postman struct {
 	egress  egress.Config // the way out; its ports follow from each URL
-	issuers []*issuer.Issuer
+	issuers func() []*issuer.Issuer
 }
 
 // post fits ca.WebhookRules. Redirects are not followed: the message was for whoever is at the URL. What the receiver answers is none of ours: the status
@@ -34,7 +34,7 @@ func (p postman) post(ctx context.Context, address string, header map[string]str
 		return err
 	}
 	client := guard.HTTPClient(egress.HTTPOptions{Timeout: bound, MaxRedirects: -1, MaxBody: most, TLS: func(*url.URL) *tls.Config {
-		return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: publicAndOurs(p.issuers)}
+		return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: publicAndOurs(p.issuers())}
 	}})
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
 	if err != nil {
@@ -67,7 +67,9 @@ func publicAndOurs(issuers []*issuer.Issuer) *x509.CertPool {
 		roots = x509.NewCertPool() // a machine without public roots still knows ours
 	}
 	for _, i := range issuers {
-		roots.AddCert(i.Root())
+		if !i.Retired() {
+			roots.AddCert(i.Root())
+		}
 	}
 	return roots
 }

@@ -24,8 +24,8 @@ func newCARest(p *program) *cobra.Command {
 	var where *local
 	cmd := &cobra.Command{
 		Use: "rest NAME --config FILE", Short: "Let an authority rest: its key is on no server", Args: words(1, 1, "say which authority shall rest"),
-		Long: `Let an authority rest. From the next start of the servers on, it issues nothing and signs nothing; take its key file away then, and
-keep it. Its certificates stay good. Its revocation lists are made where the key is and imported ('imca crl request', 'sign',
+		Long: `Let an authority rest. In a few seconds, when the servers that run have followed, it issues nothing and signs nothing; take its key
+file away then, and keep it. Its certificates stay good. Its revocation lists are made where the key is and imported ('imca crl request', 'sign',
 'import'), long before each one's end; OCSP is not answered for it.`,
 		Example: "  imca ca rest TencentQQAuthCA --config imca.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -36,7 +36,7 @@ keep it. Its certificates stay good. Its revocation lists are made where the key
 				if p.json {
 					return p.encode(map[string]string{"authority": args[0], "key": ""})
 				}
-				p.say("%s rests. Restart the servers, then take its key file away. Make its first revocation list now: 'imca crl request %s'.", args[0], args[0])
+				p.say("%s rests. Running servers follow in a few seconds: take its key file away then. Make its first revocation list now: 'imca crl request %s'.", args[0], args[0])
 				return nil
 			})
 		},
@@ -50,8 +50,8 @@ func newCAWake(p *program) *cobra.Command {
 	var ref string
 	cmd := &cobra.Command{
 		Use: "wake NAME --key FILE --config FILE", Short: "Have an authority that rests sign again", Args: words(1, 1, "say which authority shall sign again"),
-		Long: `Have an authority that rests sign again, with the key file that was brought back to the folder of the keys. Restart the servers
-then.`,
+		Long: `Have an authority that rests sign again, with the key file that was brought back to the folder of the keys of every server.
+Running servers follow in a few seconds.`,
 		Example: "  imca ca wake TencentQQAuthCA --key TencentQQAuthCA-12ab34cd.key --config imca.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := needed("key", ref, "NAME.key"); err != nil {
@@ -67,7 +67,7 @@ then.`,
 				if p.json {
 					return p.encode(map[string]string{"authority": args[0], "key": "file:" + ref})
 				}
-				p.say("%s has its key again. Restart the servers.", args[0])
+				p.say("%s has its key again. Running servers follow in a few seconds.", args[0])
 				return nil
 			})
 		},

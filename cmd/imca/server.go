@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -132,7 +133,7 @@ func (s *Server) load(ctx context.Context) error {
 	if len(authorities) == 0 {
 		return errors.New("this database has no CA yet: make it with 'imca init', once")
 	}
-	issuers, err := ca.Load(authorities, s.cfg.Profiles, s.cfg.BaseURL, s.cfg.OpenKey)
+	issuers, err := s.openAuthorities(authorities)
 	if err != nil {
 		return err
 	}
@@ -154,9 +155,9 @@ func (s *Server) load(ctx context.Context) error {
 	}
 	s.machines = machines.pool
 	s.ca, err = ca.New(ca.Config{
-		Store: s.store, Issuers: issuers, Names: s.cfg.Names, Domains: rules, Identify: identify, Recognize: machines.recognizer(), CRLs: s.cfg.CRLs,
-		Checks:   ca.CheckRules{Look: lookout{s.cfg.Doors, issuers, s.cfg.Now}.look, ClientName: s.cfg.ClientName, Observe: s.metrics.Check},
-		Webhooks: ca.WebhookRules{Post: postman{s.cfg.Doors, issuers}.post, Observe: s.metrics.Message},
+		Store: s.store, Issuers: issuers, Open: s.openAuthorities, Recorded: authorities, Names: s.cfg.Names, Domains: rules, Identify: identify, Recognize: machines.recognizer(), CRLs: s.cfg.CRLs,
+		Checks:   ca.CheckRules{Look: lookout{s.cfg.Doors, s.issuers, s.cfg.BaseURL, s.cfg.Now}.look, ClientName: s.cfg.ClientName, Observe: s.metrics.Check},
+		Webhooks: ca.WebhookRules{Post: postman{s.cfg.Doors, s.issuers}.post, Observe: s.metrics.Message},
 		Observe:  s.metrics.Issuance, Now: s.cfg.Now, Log: s.cfg.Log,
 	})
 	if err != nil {
@@ -169,7 +170,9 @@ func (s *Server) load(ctx context.Context) error {
 	if s.cfg.CertificateFile != "" {
 		s.tls, err = newFileCertificate(s.cfg.CertificateFile, s.cfg.KeyFile, s.cfg.Log)
 	} else {
-		s.tls, err = newOwnCertificate(ctx, s.store, issuers, s.cfg.OwnNames, s.cfg.Now, s.cfg.Log)
+		s.tls, err = newOwnCertificate(ctx, ca.Config{
+			Store: s.store, Issuers: issuers, Open: s.openAuthorities, Recorded: authorities, Now: s.cfg.Now, Log: s.cfg.Log,
+		}, s.cfg.OwnNames)
 	}
 	if err != nil {
 		return err
@@ -180,6 +183,22 @@ func (s *Server) load(ctx context.Context) error {
 	s.metrics.Watch(s.ca)
 	s.metrics.WatchCertificate("https", func() time.Time { return s.tls.certificate().Leaf.NotAfter })
 	return nil
+}
+
+// issuers are the authorities as they are now.
+func (s *Server) issuers() []*issuer.Issuer { return s.ca.Issuers() }
+
+// openAuthorities builds the issuers of recorded authorities. One that issues nothing is taken without its key, if that is not here: the others can work.
+func (s *Server) openAuthorities(recorded []ca.Authority) ([]*issuer.Issuer, error) {
+	return ca.Load(recorded, s.cfg.Profiles, s.cfg.BaseURL, func(ref string) (crypto.Signer, error) {
+		key, err := s.cfg.OpenKey(ref)
+		i := slices.IndexFunc(recorded, func(a ca.Authority) bool { return a.KeyRef == ref })
+		if a := recorded[i]; err != nil && len(a.Profiles) == 0 && (len(a.StandsBy) > 0 || !a.RetiredAt.IsZero()) {
+			s.cfg.Log.Error("the key of an authority that issues nothing is not here: bring its file, and restart this server before it is promoted", "authority", a.Name, "error", err)
+			return nil, nil
+		}
+		return key, err
+	})
 }
 
 // Start listens and serves, until Close. What ends a listener before that is told by Failed.
@@ -202,6 +221,7 @@ func (s *Server) Start() error {
 	}
 	s.background.Go(func() { s.upkeep(s.life) })
 	s.background.Go(func() { s.recheck(s.life) })
+	s.background.Go(func() { s.ca.KeepAuthorities(s.life) })
 	s.background.Go(func() { s.ca.KeepRevocation(s.life) })
 	s.background.Go(func() { s.watch(s.life) })
 	s.background.Go(func() { s.ca.KeepChecks(s.life) })

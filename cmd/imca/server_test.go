@@ -98,7 +98,7 @@ func TestOwnCertificateOfOtherNamesToo(t *testing.T) {
 	s, _ := newServer(t, nil)
 	name, err := pki.ParseName("ca.example.com")
 	require.NoError(t, err)
-	other, err := newOwnCertificate(t.Context(), s.store, s.ca.Issuers(), []pki.Name{name}, time.Now, s.cfg.Log)
+	other, err := newOwnCertificate(t.Context(), ca.Config{Store: s.store, Issuers: s.ca.Issuers(), Now: time.Now, Log: s.cfg.Log}, []pki.Name{name})
 	require.NoError(t, err)
 	require.Equal(t, []string{"ca.example.com"}, other.certificate().Leaf.DNSNames)
 	require.NoError(t, s.tls.(*ownCertificate).renew(t.Context()), "the names of another server do not displace ours")

@@ -31,15 +31,17 @@ type fetch func(ctx context.Context, path string, body []byte) ([]byte, error)
 
 // watcher looks at the revocation status that a public door serves.
 func watcher(authority *ca.CA, records watch.Records, fetch fetch, now func() time.Time, log *slog.Logger) *watch.Watcher {
-	cfg := watch.Config{Records: records, Fetch: fetch, Report: authority.NoteRevocation, Now: now, Log: log}
-	for _, i := range authority.Issuers() {
-		a := watch.Authority{Name: i.Name(), Certificate: i.Certificate()}
-		if i.CanSign() {
-			a.Interval = authority.CRLInterval()
+	authorities := func() (list []watch.Authority) {
+		for _, i := range authority.Issuers() {
+			a := watch.Authority{Name: i.Name(), Certificate: i.Certificate()}
+			if i.CanSign() {
+				a.Interval = authority.CRLInterval()
+			}
+			list = append(list, a)
 		}
-		cfg.Authorities = append(cfg.Authorities, a)
+		return list
 	}
-	return watch.New(cfg)
+	return watch.New(watch.Config{Records: records, Authorities: authorities, Fetch: fetch, Report: authority.NoteRevocation, Now: now, Log: log})
 }
 
 // fetchFrom asks the public door at base, http://ADDRESS:PORT or https://ADDRESS:PORT.

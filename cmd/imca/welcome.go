@@ -28,7 +28,7 @@ func (d dataFolder) welcome(p *program, s *Server, o devOptions) {
 	p.say("  %s list   # what was issued; also: issue, show, renew, revoke", imca)
 	p.say("  curl --cacert %s --cert %s --key %s https://www.example.com/   # call a developer's server as the platform does",
 		serverCA, quoted(d.path(platformCert)), quoted(d.path(platformKey)))
-	if shape := shapeOf(issuers); shape == ca.HierarchySeparate {
+	if !rootFor(issuers, issuer.ClientProfile).Equal(rootFor(issuers, issuer.ServerProfile)) {
 		p.say("\nTwo roots: %s.crt is what developers' servers admit the platform by;\n%s.crt verifies the developers' servers, and this one.",
 			nameOfRoot(s.ca, issuer.ClientProfile), nameOfRoot(s.ca, issuer.ServerProfile))
 	}
@@ -62,17 +62,6 @@ func nameOfRoot(authority *ca.CA, profile string) string {
 		}
 	}
 	return ""
-}
-
-// shapeOf is the hierarchy of loaded authorities.
-func shapeOf(issuers []*issuer.Issuer) ca.Hierarchy {
-	switch {
-	case len(issuers) == 1:
-		return ca.HierarchyDirect
-	case len(issuers[1].Chain()) > 0:
-		return ca.HierarchyIssuing
-	}
-	return ca.HierarchySeparate
 }
 
 // invocation is how this program was called, so that what it prints can be pasted.

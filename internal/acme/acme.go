@@ -61,13 +61,13 @@ type Config struct {
 
 type door struct {
 	Config
-	profiles map[string]string // of developers' certificates, with their descriptions
-	issuers  map[string]chain  // by the name of the authority
+	profiles map[string]string              // of developers' certificates, with their descriptions
+	issuers  ca.PerRoster[map[string]chain] // by the name of the authority
 }
 
 // New returns the door. Its paths begin with /acme/.
 func New(cfg Config) http.Handler {
-	d := &door{Config: cfg, profiles: profiles(cfg.CA), issuers: chains(cfg.CA)}
+	d := &door{Config: cfg, profiles: profiles(cfg.CA)}
 	d.Log = cmp.Or(cfg.Log, slog.Default())
 	if cfg.Go == nil {
 		d.Go = func(task func(context.Context)) { go task(context.Background()) }

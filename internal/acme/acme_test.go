@@ -334,7 +334,7 @@ func TestRenewalInfo(t *testing.T) {
 		return certificates[0], done
 	}
 	window := func(c *x509.Certificate) (start, end time.Time, id string) {
-		id = base64.RawURLEncoding.EncodeToString(c.AuthorityKeyId) + "." + base64.RawURLEncoding.EncodeToString(c.SerialNumber.Bytes())
+		id = certID(c)
 		response, err := w.client.Get(w.server.URL + "/acme/renewal-info/" + id)
 		require.NoError(t, err)
 		defer func() { _ = response.Body.Close() }()
@@ -372,6 +372,58 @@ func TestRenewalInfo(t *testing.T) {
 		_ = response.Body.Close()
 		require.Equal(t, http.StatusBadRequest, response.StatusCode)
 	}
+}
+
+// TestRenewalAfterARollOver: clients are sent to renew what another authority has signed, and get the chain of the one that signs now.
+func TestRenewalAfterARollOver(t *testing.T) {
+	w := newWorld(t, options{})
+	c := w.register(w.bind("open"))
+	issue := func() []*x509.Certificate {
+		order, err := c.AuthorizeOrder(t.Context(), xacme.DomainIDs("www.example.com"))
+		require.NoError(t, err)
+		ders, _, err := c.CreateOrderCert(t.Context(), order.FinalizeURL, w.csr(newKey(t), "www.example.com"), true)
+		require.NoError(t, err)
+		var chain []*x509.Certificate
+		for _, der := range ders {
+			parsed, err := x509.ParseCertificate(der)
+			require.NoError(t, err)
+			chain = append(chain, parsed)
+		}
+		return chain
+	}
+	end := func(leaf *x509.Certificate) time.Time {
+		response, err := w.client.Get(w.server.URL + "/acme/renewal-info/" + certID(leaf))
+		require.NoError(t, err)
+		defer func() { _ = response.Body.Close() }()
+		require.Equal(t, http.StatusOK, response.StatusCode)
+		var info struct{ SuggestedWindow struct{ End time.Time } }
+		require.NoError(t, json.NewDecoder(response.Body).Decode(&info))
+		return info.SuggestedWindow.End
+	}
+	before := issue()
+	require.True(t, end(before[0]).After(w.clock()))
+	require.NoError(t, w.ca.PublishCRLs(t.Context()))
+	_, err := w.ca.AddAuthority(t.Context(), admin, ca.NewAuthority{Name: "Edge", Parent: "TencentQQAuthCA", For: []string{"server"}, NewKey: w.newKey})
+	require.NoError(t, err)
+	require.NoError(t, w.ca.PublishCRLs(t.Context()))
+	_, err = w.ca.Promote(t.Context(), admin, "Edge", false)
+	require.NoError(t, err)
+	require.False(t, end(before[0]).After(w.clock()), "now")
+
+	r := w.raw()
+	made := r.post("/acme/new-order", `{"identifiers":[{"type":"dns","value":"www.example.com"}],"replaces":"`+certID(before[0])+`"}`)
+	require.Equal(t, http.StatusCreated, made.status, string(made.body))
+	require.Contains(t, string(made.body), `"`+certID(before[0])+`"`, "it is named by who signed it")
+	after := issue()
+	require.Len(t, after, 2)
+	require.Equal(t, "Edge", after[1].Subject.CommonName)
+	require.NoError(t, after[0].CheckSignatureFrom(after[1]))
+	require.True(t, end(after[0]).After(w.clock()))
+}
+
+// certID names a certificate as RFC 9773 does.
+func certID(c *x509.Certificate) string {
+	return base64.RawURLEncoding.EncodeToString(c.AuthorityKeyId) + "." + base64.RawURLEncoding.EncodeToString(c.SerialNumber.Bytes())
 }
 
 // TestAuthorizationsAlone are asked for before any order needs them, and ended.

@@ -38,6 +38,11 @@ type chain struct {
 	keyID []byte
 }
 
+// chains are those of the authorities as they are now.
+func (d *door) chains() map[string]chain {
+	return d.issuers.Of(d.CA, func() map[string]chain { return chains(d.CA) })
+}
+
 // chains are those of all authorities. Behind an intermediate the root is left out; where the root signs leaves itself it is there, although
 // whoever trusts it has it: certbot, mod_md and others refuse a chain of one certificate.
 func chains(c *ca.CA) map[string]chain {
@@ -74,9 +79,13 @@ func (d *door) certificate(q *request) error {
 	if der == nil {
 		return missing("certificate")
 	}
+	above, known := d.chains()[c.Authority]
+	if !known {
+		return ca.NotHereYet(c.Authority)
+	}
 	q.header("Content-Type", "application/pem-certificate-chain")
 	q.w.WriteHeader(http.StatusOK)
-	_, _ = q.w.Write(append(pki.EncodeCertificate(der), d.issuers[c.Authority].pem...))
+	_, _ = q.w.Write(append(pki.EncodeCertificate(der), above.pem...))
 	return nil
 }
 

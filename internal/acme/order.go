@@ -74,7 +74,11 @@ func (d *door) answerOrder(q *request, status int, o Order, authorizations []Aut
 		}
 	}
 	if !o.Replaces.IsZero() {
-		shown.Replaces = d.certID(o.Profile, o.Replaces)
+		replaced, err := d.CA.Certificate(q.r.Context(), d.principal(q), o.Replaces)
+		if err != nil {
+			return err
+		}
+		shown.Replaces = d.certID(replaced.Authority, o.Replaces)
 	}
 	if !o.Serial.IsZero() {
 		shown.Certificate = d.url(q.r, pathCertificate+"/"+o.Serial.String())

@@ -31,13 +31,8 @@ func (d *door) renewalInfo(w http.ResponseWriter, r *http.Request) error {
 }
 
 // certID names a certificate as RFC 9773, Section 4.1, does: by its authority's key identifier and its serial.
-func (d *door) certID(profile string, serial pki.Serial) string {
-	for _, i := range d.CA.Issuers() {
-		if _, issues := i.Profile(profile); issues {
-			return base64.RawURLEncoding.EncodeToString(i.Certificate().SubjectKeyId) + "." + base64.RawURLEncoding.EncodeToString(serial[:])
-		}
-	}
-	return ""
+func (d *door) certID(authority string, serial pki.Serial) string {
+	return base64.RawURLEncoding.EncodeToString(d.chains()[authority].keyID) + "." + base64.RawURLEncoding.EncodeToString(serial[:])
 }
 
 func (d *door) readCertID(text string) (pki.Serial, error) {
@@ -51,7 +46,7 @@ func (d *door) readCertID(text string) (pki.Serial, error) {
 	if err != nil || len(number) != len(pki.Serial{}) {
 		return pki.Serial{}, refusal
 	}
-	for _, c := range d.issuers {
+	for _, c := range d.chains() {
 		if bytes.Equal(c.keyID, keyID) {
 			return pki.Serial(number), nil
 		}

@@ -39,13 +39,15 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // world is one or more servers on one database, behind real TLS. The app "open" may have every name, "shop" what it has proven.
 type world struct {
 	testing.TB
-	ca      *ca.CA
-	store   *store.Store
-	url     string // of the database
-	issuers []*issuer.Issuer
-	keys    map[string]crypto.Signer // of the authorities, by their references
-	server  *httptest.Server
-	client  *http.Client
+	ca       *ca.CA
+	store    *store.Store
+	url      string // of the database
+	issuers  []*issuer.Issuer
+	recorded []ca.Authority
+	load     func([]ca.Authority) ([]*issuer.Issuer, error)
+	keys     map[string]crypto.Signer // of the authorities, by their references
+	server   *httptest.Server
+	client   *http.Client
 
 	mu     sync.Mutex
 	now    time.Time
@@ -80,20 +82,16 @@ func newWorld(t testing.TB, o options) *world {
 	w.store, err = store.Open(t.Context(), store.Config{URL: url})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = w.store.Close() })
-	authorities, err := ca.Establish(t.Context(), w.store, admin, ca.Establishment{
-		Hierarchy: o.hierarchy,
-		NewKey: func(authority string, kind pki.KeyType) (crypto.Signer, string, error) {
-			key, err := kind.Generate()
-			w.keys["memory:"+authority] = key
-			return key, "memory:" + authority, err
-		},
-	}, start)
+	w.recorded, err = ca.Establish(t.Context(), w.store, admin, ca.Establishment{Hierarchy: o.hierarchy, NewKey: w.newKey}, start)
 	require.NoError(t, err)
 	profiles := issuer.DefaultProfiles()
 	if o.profile != nil {
 		o.profile(&profiles[0])
 	}
-	w.issuers, err = ca.Load(authorities, profiles, "http://ca.example", func(ref string) (crypto.Signer, error) { return w.keys[ref], nil })
+	w.load = func(recorded []ca.Authority) ([]*issuer.Issuer, error) {
+		return ca.Load(recorded, profiles, "http://ca.example", func(ref string) (crypto.Signer, error) { return w.keys[ref], nil })
+	}
+	w.issuers, err = w.load(w.recorded)
 	require.NoError(t, err)
 	w.ca = w.authority(w.store)
 	for id, policy := range map[string]ca.DomainPolicy{"open": ca.PolicyOpen, "shop": ca.PolicyProve} {
@@ -105,9 +103,15 @@ func newWorld(t testing.TB, o options) *world {
 	return w
 }
 
+func (w *world) newKey(authority string, kind pki.KeyType) (crypto.Signer, string, error) {
+	key, err := kind.Generate()
+	w.keys["memory:"+authority] = key
+	return key, "memory:" + authority, err
+}
+
 func (w *world) authority(s ca.Store) *ca.CA {
 	w.Helper()
-	authority, err := ca.New(ca.Config{Store: s, Issuers: w.issuers, Now: w.clock, Domains: ca.DomainRules{Prove: w.prove, Standing: w.standing, Identity: "ca.example"}})
+	authority, err := ca.New(ca.Config{Store: s, Issuers: w.issuers, Open: w.load, Recorded: w.recorded, Now: w.clock, Domains: ca.DomainRules{Prove: w.prove, Standing: w.standing, Identity: "ca.example"}})
 	require.NoError(w.TB, err)
 	return authority
 }

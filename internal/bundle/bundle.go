@@ -35,6 +35,8 @@ type Input struct {
 
 	// ClientCA is the authority that the developer's server demands of its callers.
 	ClientCA Authority
+	// ClientIssuers certify the platform, PEM, where they are not the roots of ClientCA themselves.
+	ClientIssuers []byte
 	// ClientName is the common name of the platform's client certificate: a DNS name of at most 64 characters. Nobody else is let in.
 	ClientName pki.Name
 	// VerifyDepth is how many certificates lead from the platform's to its root, the root included. Zero means 1: the root signs it.

@@ -40,7 +40,8 @@ type handover struct {
 	stem      string
 	names     []pki.Name
 	clientCAs []*x509.Certificate
-	ownRoot   bool // whether the server's root is another than the callers'
+	issuers   []*x509.Certificate // of the platform's certificates; nil where that is not known
+	ownRoot   bool                // whether the server's root is another than the callers'
 }
 
 func check(in Input) (handover, error) {
@@ -61,6 +62,14 @@ func check(in Input) (handover, error) {
 	}
 	if err := in.checkPlatform(); err != nil {
 		return handover{}, err
+	}
+	switch {
+	case len(in.ClientIssuers) > 0:
+		if h.issuers, err = pki.ParseCertificates(in.ClientIssuers); err != nil {
+			return handover{}, fmt.Errorf("those who certify the platform: %w", err)
+		}
+	case in.VerifyDepth <= 1:
+		h.issuers = h.clientCAs
 	}
 	h.ownRoot = slices.ContainsFunc(h.roots, func(root *x509.Certificate) bool { return !slices.ContainsFunc(h.clientCAs, root.Equal) })
 	if h.ownRoot && strings.EqualFold(in.Root.Name, in.ClientCA.Name) {

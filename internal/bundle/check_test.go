@@ -43,6 +43,7 @@ func TestBadInput(t *testing.T) {
 		"no root":                    {func(in *bundle.Input) { in.Root.Certificates = nil }, "the root: no certificate in PEM found"},
 		"key of somebody else":       {func(in *bundle.Input) { in.Key = other.Key }, "the key is not the certificate's"},
 		"key no PEM":                 {func(in *bundle.Input) { in.Key = []byte("x") }, "the key: no private key in PEM found"},
+		"issuers no PEM":             {func(in *bundle.Input) { in.ClientIssuers = []byte("x") }, "those who certify the platform: no certificate in PEM found"},
 		"no authority":               {func(in *bundle.Input) { in.ClientCA.Certificates = nil }, "the authority of the callers: no certificate"},
 		"an authority below another": {func(in *bundle.Input) { in.ClientCA.Certificates = in.Chain }, "servers trust no other: give the root"},
 		"authority without a name":   {func(in *bundle.Input) { in.ClientCA.Name = "" }, "cannot name a file"},

@@ -145,6 +145,42 @@ func TestRollOver(t *testing.T) {
 	}
 }
 
+// While the platform moves behind an intermediate CA, both ways in are open, and each has its list. Who certifies servers certifies no platform.
+func TestRollOverToAnIntermediate(t *testing.T) {
+	for _, server := range bundle.Servers() {
+		t.Run(server, func(t *testing.T) {
+			reads := slices.Contains(readers(), server)
+			root := newAuthority(t, "TencentQQAuthCA", nil)
+			below, servers := newAuthority(t, "TencentQQAuthCA-Calls", root, clientAuth), newAuthority(t, "TencentQQAuthCA-Issuing", root, serverAuth)
+			in := hierarchy{client: root, server: servers}.input(t, pki.ECDSAP256, "www.example.com")
+			in.VerifyDepth = 2
+			in.ClientIssuers = slices.Concat(pki.EncodeCertificate(root.certificate.Raw), pki.EncodeCertificate(below.certificate.Raw))
+
+			var callers []caller
+			for _, signer := range []*authority{root, below} {
+				for _, enters := range []bool{true, false} {
+					certificate := signer.leaf(t, pki.ECDSAP256, clientTemplate(pkix.Name{CommonName: platform}, clientAuth))
+					callers = append(callers, caller{signer.certificate.Subject.CommonName, &certificate, enters || !reads})
+				}
+			}
+			forged := servers.leaf(t, pki.ECDSAP256, clientTemplate(pkix.Name{CommonName: platform}, clientAuth))
+			url := publish(t, map[string][]byte{
+				"/root.crl": root.crl(t, callers[1].certificate.Leaf.SerialNumber), "/calls.crl": below.crl(t, callers[3].certificate.Leaf.SerialNumber),
+			})
+			in.CRLURLs = []string{url + "/root.crl", url + "/calls.crl"}
+			s := open(t, in, server)
+			s.judge(t, "www.example.com", callers[0], callers[2], caller{"who certifies servers", &forged, false})
+			if !reads {
+				return
+			}
+			require.NoError(t, s.fetchCRL(t))
+			s.switchOn(t, server)
+			s.reload(t)
+			s.judge(t, "www.example.com", callers...)
+		})
+	}
+}
+
 // The oddest name that an authority can have does no harm to a server or a shell.
 func TestOddNameOfAnAuthority(t *testing.T) {
 	for _, server := range []string{"apache", "nginx", "haproxy", "node", "tomcat"} {

@@ -95,10 +95,8 @@ func newPage(in Input, h handover, servers []string) page {
 		Listen:      netip.AddrPortFrom(in.Listen.Addr().Unmap().WithZone(""), cmp.Or(in.Listen.Port(), 443)),
 		Expires:     h.leaf.NotAfter.UTC().Format("2006-01-02 15:04 UTC"),
 		Renewal:     in.Renewal,
+		Issuers:     commonNames(h.issuers),
 		servers:     servers,
-	}
-	if p.VerifyDepth == 1 {
-		p.Issuers = commonNames(h.clientCAs)
 	}
 	for i := range h.clientCAs[1:] {
 		p.FurtherCAs = append(p.FurtherCAs, numbered(p.ClientCA, i+2))

@@ -11,6 +11,8 @@
 //     never lapses while one process runs, and names every revoked certificate until after its end.
 //   - A developer's certificate can never play the platform: only an operator may have a client certificate issued. Those that the CA makes for
 //     itself, to knock on developers' doors with (Canaries), never leave the process.
+//   - Who is to issue tomorrow is trusted today: an authority stands by, and is tried at developers' doors, before it issues. A process that is a moment
+//     behind a promotion issues by the authority of before, which is as good.
 //   - The clock is asked once in each verb, and the answer passed down.
 //
 // It does not speak HTTP, hold SQL or use a key: doors call its verbs with the caller as an argument, internal/store keeps its records, and
@@ -20,12 +22,10 @@ package ca
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"runtime"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -36,8 +36,13 @@ import (
 type Config struct {
 	Store Store
 
-	// Issuers are the authorities that this process can speak for, in the order of init: parents first. Each profile is issued by one.
+	// Issuers are the authorities that this process can speak for, in the order of their making: parents first. Each profile is issued by one.
 	Issuers []*issuer.Issuer
+
+	// Open builds the issuers of recorded authorities, as Load does, and Recorded are those that Issuers were built of. With Open the CA follows what
+	// others change in the records (KeepAuthorities); without, it stays with Issuers.
+	Open     func(authorities []Authority) ([]*issuer.Issuer, error)
+	Recorded []Authority
 
 	// Names is the operator's policy on names, beyond what each app is allowed.
 	Names NamePolicy
@@ -80,17 +85,15 @@ type Config struct {
 // CA is the authority. Its methods are safe for concurrent use, and several of them, in several processes, may share one database.
 type CA struct {
 	store      Store
-	issuers    []*issuer.Issuer
-	byProfile  map[string]*issuer.Issuer
-	ownKeys    map[[32]byte]string // SHA-256 of the SubjectPublicKeyInfo of each authority, to its name
+	open       func(authorities []Authority) ([]*issuer.Issuer, error)
+	current    atomic.Pointer[roster]
+	following  following
 	names      NamePolicy
 	rules      DomainRules
 	identify   func(ctx context.Context, token string) (Identity, error)
 	recognize  func(chain []*x509.Certificate, now time.Time) (Identity, error)
 	keyMakers  chan struct{}
 	schedule   CRLSchedule
-	lists      map[string]*list // by the name of the authority, like responders
-	responders map[string]*responder
 	checks     CheckRules
 	checking   *checking
 	webhooks   WebhookRules
@@ -109,12 +112,9 @@ type CA struct {
 func New(cfg Config) (*CA, error) {
 	c := &CA{
 		store:      cfg.Store,
-		issuers:    slices.Clone(cfg.Issuers),
-		byProfile:  make(map[string]*issuer.Issuer),
-		ownKeys:    make(map[[32]byte]string),
+		open:       cfg.Open,
+		following:  following{all: cfg.Recorded},
 		names:      cfg.Names,
-		lists:      make(map[string]*list),
-		responders: make(map[string]*responder),
 		rules:      cfg.Domains.withDefaults(),
 		checks:     cfg.Checks.withDefaults(),
 		webhooks:   cfg.Webhooks,
@@ -148,40 +148,22 @@ func New(cfg Config) (*CA, error) {
 		return nil, err
 	}
 
-	var noticed []*standings
 	c.store = noticing{cfg.Store, func() {
-		for _, s := range noticed {
-			s.forget()
+		for _, r := range c.roster().responders {
+			r.known.forget()
 		}
 	}}
-
-	seen := make(map[string]bool)
-	for _, i := range c.issuers {
-		if seen[i.Name()] {
-			return nil, fmt.Errorf("two authorities are named %s", i.Name())
-		}
-		seen[i.Name()] = true
-		c.lists[i.Name()] = &list{by: i}
-		r := newResponder(i, c.issuers)
-		c.responders[i.Name()] = r
-		noticed = append(noticed, &r.known)
-		c.ownKeys[sha256.Sum256(i.Certificate().RawSubjectPublicKeyInfo)] = i.Name()
-		for _, p := range i.Profiles() {
-			if other, taken := c.byProfile[p.Name]; taken {
-				return nil, fmt.Errorf("profile %s is issued by both %s and %s: give it to one authority", p.Name, other.Name(), i.Name())
-			}
-			c.byProfile[p.Name] = i
-		}
+	first, err := newRoster(cfg.Issuers, nil)
+	if err != nil {
+		return nil, err
 	}
+	c.current.Store(first)
 	return c, nil
 }
 
-// Issuers are the authorities of this CA, parents first.
-func (c *CA) Issuers() []*issuer.Issuer { return c.issuers }
-
 // Ready tells whether the CA can do its work: the database answers, and at least one authority is loaded.
 func (c *CA) Ready(ctx context.Context) error {
-	if len(c.issuers) == 0 {
+	if len(c.Issuers()) == 0 {
 		return fmt.Errorf("no authority is loaded: run 'imca init' first")
 	}
 	return c.store.Ping(ctx)

@@ -3,6 +3,7 @@ package ca
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"sync"
@@ -16,8 +17,8 @@ import (
 // authority rests, or is too young to have anything expired.
 //
 // A server judges by the subject, the usage and the dates, so those to be compared with the platform's own bear its name. None of them can be used
-// as the platform for all that: their keys are made in the memory of this process and never leave it, in no answer and in no file; the one that
-// is admitted ends in minutes; of the others, one had ended before it was signed, one was revoked before it was used, and one is for servers.
+// as the platform for all that: their keys are made in the memory of this process and never leave it, in no answer and in no file; those
+// that are admitted end in minutes; of the others, one had ended before it was signed, one was revoked before it was used, and one is for servers.
 // Each is recorded, signed and listed like every certificate, under the profile "canary", which nobody can ask for.
 type Canaries struct {
 	Platform  *tls.Certificate
@@ -25,6 +26,16 @@ type Canaries struct {
 	Expired   *tls.Certificate
 	Revoked   *tls.Certificate
 	RevokedAt time.Time // since when a revocation list can have it
+
+	Standbys []StandbyCanary
+}
+
+// StandbyCanary plays the platform as it will be when an authority that stands by for its certificates has been promoted. There is one of each that was
+// made after the authority that issues them now: to those before, nobody is to move.
+type StandbyCanary struct {
+	Authority   string
+	Certificate *tls.Certificate
+	Root        *x509.Certificate // what it stands under
 }
 
 // CanaryApp is whose the canary is that plays another developer. No app can have this ID.
@@ -63,61 +74,100 @@ type canary struct {
 func (c *CA) canaries(ctx context.Context, now time.Time) (Canaries, error) {
 	c.aviary.mu.Lock()
 	defer c.aviary.mu.Unlock()
+	r := c.roster()
+	client, server := r.byProfile[issuer.ClientProfile], r.byProfile[issuer.ServerProfile]
 	var all Canaries
 	for _, want := range []struct {
 		kind string
-		make func(context.Context, time.Time) (canary, error)
+		by   *issuer.Issuer
+		make func(context.Context, time.Time, *issuer.Issuer) (canary, error)
 		into **tls.Certificate
 	}{
-		{"platform", c.platformCanary, &all.Platform},
-		{"developer", c.developerCanary, &all.Developer},
-		{"expired", c.expiredCanary, &all.Expired},
-		{"revoked", c.revokedCanary, &all.Revoked},
+		{"platform", client, c.platformCanary, &all.Platform},
+		{"developer", server, c.developerCanary, &all.Developer},
+		{"expired", client, c.expiredCanary, &all.Expired},
+		{"revoked", client, c.revokedCanary, &all.Revoked},
 	} {
-		kept, found := c.aviary.kept[want.kind]
-		if !found || !now.Before(kept.until) || kept.pair == nil {
-			var err error
-			if kept, err = want.make(ctx, now); err != nil {
-				return Canaries{}, fmt.Errorf("making the %s canary: %w", want.kind, err)
-			}
-			c.aviary.kept[want.kind] = kept
+		kept, err := c.keptCanary(ctx, now, want.kind, want.by, want.make)
+		if err != nil {
+			return Canaries{}, err
 		}
 		*want.into = kept.pair
 		if want.kind == "revoked" {
 			all.RevokedAt = kept.since
 		}
 	}
+	for _, by := range r.next(issuer.ClientProfile) {
+		if now.After(by.Certificate().NotAfter) {
+			continue
+		}
+		kept, err := c.keptCanary(ctx, now, "standby", by, c.platformCanary)
+		if err != nil {
+			return Canaries{}, err
+		}
+		if kept.pair != nil {
+			all.Standbys = append(all.Standbys, StandbyCanary{by.Name(), kept.pair, by.Root()})
+		}
+	}
 	return all, nil
 }
 
-func (c *CA) platformCanary(ctx context.Context, now time.Time) (canary, error) {
-	return c.canary(ctx, now, canaryOrder{like: issuer.ClientProfile, name: c.checks.ClientName, notBefore: now.Add(-canaryBackdate), notAfter: now.Add(canaryLife)})
+// next are the authorities that stand by for a profile and were made after the one that issues it.
+func (r *roster) next(profile string) (list []*issuer.Issuer) {
+	for _, i := range slices.Backward(r.issuers) {
+		if i == r.byProfile[profile] {
+			break
+		}
+		if _, waits := i.Standby(profile); waits && !i.Retired() {
+			list = append(list, i)
+		}
+	}
+	slices.Reverse(list)
+	return list
 }
 
-func (c *CA) developerCanary(ctx context.Context, now time.Time) (canary, error) {
-	return c.canary(ctx, now, canaryOrder{like: issuer.ServerProfile, name: canaryName, app: CanaryApp, notBefore: now.Add(-canaryBackdate), notAfter: now.Add(canaryLife)})
-}
-
-func (c *CA) expiredCanary(ctx context.Context, now time.Time) (canary, error) {
-	by, known := c.byProfile[issuer.ClientProfile]
-	if !known {
+// keptCanary is the canary of a kind under an authority, made if there is none that lasts. There is none where no authority here can sign it.
+func (c *CA) keptCanary(ctx context.Context, now time.Time, kind string, by *issuer.Issuer, make func(context.Context, time.Time, *issuer.Issuer) (canary, error)) (canary, error) {
+	if by == nil || !by.CanSign() {
 		return canary{}, nil
 	}
+	kind += " of " + by.Name()
+	kept, found := c.aviary.kept[kind]
+	if found && now.Before(kept.until) && kept.pair != nil {
+		return kept, nil
+	}
+	kept, err := make(ctx, now, by)
+	if err != nil {
+		return canary{}, fmt.Errorf("making the canary %s: %w", kind, err)
+	}
+	c.aviary.kept[kind] = kept
+	return kept, nil
+}
+
+func (c *CA) platformCanary(ctx context.Context, now time.Time, by *issuer.Issuer) (canary, error) {
+	return c.canary(ctx, now, by, canaryOrder{like: issuer.ClientProfile, name: c.checks.ClientName, notBefore: now.Add(-canaryBackdate), notAfter: now.Add(canaryLife)})
+}
+
+func (c *CA) developerCanary(ctx context.Context, now time.Time, by *issuer.Issuer) (canary, error) {
+	return c.canary(ctx, now, by, canaryOrder{like: issuer.ServerProfile, name: canaryName, app: CanaryApp, notBefore: now.Add(-canaryBackdate), notAfter: now.Add(canaryLife)})
+}
+
+func (c *CA) expiredCanary(ctx context.Context, now time.Time, by *issuer.Issuer) (canary, error) {
 	// No certificate begins before its issuer: under a young authority it ended a little while ago.
 	notBefore := later(now.Add(-expiredSince-expiredLife), by.Certificate().NotBefore)
 	notAfter := earlier(notBefore.Add(expiredLife), now.Add(-expiredLeast))
 	if !notBefore.Before(notAfter) {
 		return canary{}, nil
 	}
-	made, err := c.canary(ctx, now, canaryOrder{like: issuer.ClientProfile, name: c.checks.ClientName, notBefore: notBefore, notAfter: notAfter})
+	made, err := c.canary(ctx, now, by, canaryOrder{like: issuer.ClientProfile, name: c.checks.ClientName, notBefore: notBefore, notAfter: notAfter})
 	made.until = now.Add(expiredSince)
 	return made, err
 }
 
 // revokedCanary is revoked before anybody sees it.
-func (c *CA) revokedCanary(ctx context.Context, now time.Time) (canary, error) {
-	made, err := c.canary(ctx, now, canaryOrder{like: issuer.ClientProfile, name: c.checks.ClientName, notBefore: now.Add(-canaryBackdate), notAfter: now.Add(revokedLife - canaryBackdate)})
-	if err != nil || made.pair == nil {
+func (c *CA) revokedCanary(ctx context.Context, now time.Time, by *issuer.Issuer) (canary, error) {
+	made, err := c.canary(ctx, now, by, canaryOrder{like: issuer.ClientProfile, name: c.checks.ClientName, notBefore: now.Add(-canaryBackdate), notAfter: now.Add(revokedLife - canaryBackdate)})
+	if err != nil {
 		return made, err
 	}
 	serial, _ := pki.SerialFromInt(made.pair.Leaf.SerialNumber)
@@ -139,22 +189,17 @@ type canaryOrder struct {
 	notBefore, notAfter time.Time
 }
 
-// canary makes a key and has it certified, in the same steps as every certificate: recorded, signed, proven, committed. Where no authority here can
-// sign the profile there is none.
-func (c *CA) canary(ctx context.Context, now time.Time, o canaryOrder) (canary, error) {
-	by, known := c.byProfile[o.like]
-	if !known || !by.CanSign() {
-		return canary{}, nil
-	}
+// canary makes a key and has it certified, in the same steps as every certificate: recorded, signed, proven, committed.
+func (c *CA) canary(ctx context.Context, now time.Time, by *issuer.Issuer, o canaryOrder) (canary, error) {
 	act, err := c.authorize(ctx, now, itself(), ActIssueCanary, target{app: o.app, object: by.Name()})
 	if err != nil {
 		return canary{}, err
 	}
-	profile, _ := by.Profile(o.like)
-	keyType := profile.KeyTypes[0]
-	if slices.Contains(profile.KeyTypes, pki.ECDSAP256) {
-		keyType = pki.ECDSAP256 // made in no time
+	profile, issues := by.Profile(o.like)
+	if !issues {
+		profile, _ = by.Standby(o.like)
 	}
+	keyType := quickKey(profile)
 	key, err := keyType.Generate()
 	if err != nil {
 		return canary{}, fmt.Errorf("making a key: %w", err)
@@ -194,4 +239,12 @@ func (c *CA) canary(ctx context.Context, now time.Time, o canaryOrder) (canary, 
 		}
 	}
 	return canary{pair: pair, until: record.NotAfter.Add(-canarySpare)}, nil
+}
+
+// quickKey is a type of keys that a profile takes, the one that is made in no time if it does.
+func quickKey(profile issuer.Profile) pki.KeyType {
+	if slices.Contains(profile.KeyTypes, pki.ECDSAP256) {
+		return pki.ECDSAP256
+	}
+	return profile.KeyTypes[0]
 }

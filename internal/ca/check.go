@@ -78,6 +78,8 @@ type CheckFacts struct {
 	Findings    []CheckFinding `json:"findings"`
 	Served      string         `json:"served,omitempty"` // the serial of the served certificate
 	ServedUntil time.Time      `json:"served_until,omitzero"`
+	Ready       []string       `json:"ready,omitempty"`   // the authorities that stand by whose canary was let in
+	Unready     []string       `json:"unready,omitempty"` // those whose was not
 }
 
 // CheckFinding is one thing that was found.

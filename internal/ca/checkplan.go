@@ -82,6 +82,7 @@ func (c *CA) endOf(ctx context.Context, now time.Time, k Check) (CheckEnd, error
 	}
 	before := e.Alerts
 	e.CheckedAt, e.CheckID, e.Summary, e.Alerts = now, k.ID, k.Facts.Summary, alertsOf(k.Facts, e.Alerts)
+	e.Ready, e.Unready = k.Facts.Ready, k.Facts.Unready
 	if last := k.Facts.ServedUntil.Add(-lapseNotice); last.After(now) && last.Before(e.DueAt) {
 		e.DueAt, e.Cause = last, CauseExpiring
 	}

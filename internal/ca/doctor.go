@@ -71,7 +71,7 @@ func (c *CA) ExamineCertificate(ctx context.Context, p Principal, serial pki.Ser
 	if err != nil {
 		return nil, fmt.Errorf("assembling the certificate %s: %w", serial, err)
 	}
-	for _, i := range c.issuers {
+	for _, i := range c.roster().issuers {
 		if i.Name() != cert.Authority {
 			continue
 		}
@@ -83,16 +83,17 @@ func (c *CA) ExamineCertificate(ctx context.Context, p Principal, serial pki.Ser
 }
 
 func (c *CA) examineAuthorities(now time.Time) []Finding {
-	if len(c.issuers) == 0 {
+	if len(c.roster().issuers) == 0 {
 		return []Finding{{SeverityFault, "authorities", "No authority is recorded: run 'imca init'."}}
 	}
 	var findings []Finding
-	for _, i := range c.issuers {
+	for _, i := range c.roster().issuers {
 		switch left := i.Certificate().NotAfter.Sub(now); {
+		case i.Retired(): // nobody relies on it
 		case left < 0:
-			findings = append(findings, Finding{SeverityFault, i.Name(), "The authority's certificate has expired: nothing that it signed is accepted any more. Roll over to a new root."})
+			findings = append(findings, Finding{SeverityFault, i.Name(), "The authority's certificate has expired: nothing that it signed is accepted any more. Roll over to another authority ('imca ca add')."})
 		case left < authorityWarning:
-			findings = append(findings, Finding{SeverityFault, i.Name(), fmt.Sprintf("The authority's certificate ends in %d days: plan the roll-over to a new root.", left/(24*time.Hour))})
+			findings = append(findings, Finding{SeverityFault, i.Name(), fmt.Sprintf("The authority's certificate ends in %d days: plan the roll-over to another authority ('imca ca add').", left/(24*time.Hour))})
 		}
 		if !i.CanSign() {
 			findings = append(findings, Finding{SeverityNote, i.Name(), "The authority rests: its key is not on this server, so it signs nothing here."})
@@ -125,7 +126,7 @@ func (c *CA) examineCertificate(cert *Certificate, now time.Time) []Finding {
 	if err := issuer.CheckStored(der, cert.Profile); err != nil {
 		return fault("The certificate breaks the rules of its profile (%v): revoke it, and find out how it came about.", err)
 	}
-	for _, i := range c.issuers {
+	for _, i := range c.roster().issuers {
 		if i.Name() == cert.Authority {
 			if err := i.Verify(der); err != nil {
 				return fault("The certificate was not signed by %s (%v): find out who changed the database.", cert.Authority, err)

@@ -26,6 +26,8 @@ type Endpoint struct {
 	CheckID   string    // the last check
 	Summary   string    // of it
 	Alerts    []Alert   // what is wrong since when it was told
+	Ready     []string  // the authorities that stand by for the platform's certificates, and by the last check would be let in
+	Unready   []string  // those that would not
 
 	// Version counts the checks, so that two that end at once cannot overwrite each other unseen.
 	Version int

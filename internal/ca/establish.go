@@ -111,8 +111,8 @@ func (e *Establishment) make(now time.Time) ([]Authority, error) {
 	if !slices.Contains(Hierarchies(), e.Hierarchy) {
 		return nil, refuse(KindInvalid, "", "There is no hierarchy %q: use one of %s.", e.Hierarchy, joined(Hierarchies()))
 	}
-	if !authorityName(e.Name) {
-		return nil, refuse(KindInvalid, "", "The name %q cannot stand in the path of a URL or a file name: use 1 to 64 letters, digits, \"-\", \"_\" and \".\".", e.Name)
+	if err := checkAuthorityName(e.Name); err != nil {
+		return nil, err
 	}
 	root, rootIssuer, err := e.root(e.Name, now)
 	if err != nil {
@@ -120,7 +120,8 @@ func (e *Establishment) make(now time.Time) ([]Authority, error) {
 	}
 	switch root.Profiles = []string{"client"}; e.Hierarchy {
 	case HierarchyIssuing:
-		issuing, err := e.issuing(rootIssuer, e.Name+"-Issuing", now)
+		issuing, err := e.issuing(rootIssuer, e.Name+"-Issuing", x509.ExtKeyUsageServerAuth, now)
+		issuing.Profiles = []string{"server"}
 		return []Authority{root, issuing}, err
 	case HierarchySeparate:
 		second := *e
@@ -166,24 +167,31 @@ func (e *Establishment) root(name string, now time.Time) (Authority, *issuer.Iss
 	return Authority{Name: name, Certificate: cert.Raw, KeyRef: ref, CreatedAt: now}, by, nil
 }
 
-// issuing makes an authority below a root that may sign nothing but leaves for servers.
-func (e *Establishment) issuing(parent *issuer.Issuer, name string, now time.Time) (Authority, error) {
+// issuing makes an authority below a root that may sign nothing but leaves of one usage.
+func (e *Establishment) issuing(parent *issuer.Issuer, name string, usage x509.ExtKeyUsage, now time.Time) (Authority, error) {
 	key, ref, err := e.NewKey(name, e.KeyType)
 	if err != nil {
 		return Authority{}, err
 	}
 	cert, err := parent.NewIntermediate(issuer.IntermediateRequest{
-		Serial: pki.NewSerial(), CommonName: name, Organization: e.Organization, PublicKey: key.Public(), EKU: x509.ExtKeyUsageServerAuth,
+		Serial: pki.NewSerial(), CommonName: name, Organization: e.Organization, PublicKey: key.Public(), EKU: usage,
 		NotBefore: now.Add(-backdate).Truncate(time.Second),
 		NotAfter:  earlier(now.Add(issuingLife).Truncate(time.Second), parent.Certificate().NotAfter),
 	})
 	if err != nil {
 		return Authority{}, fmt.Errorf("making the issuing CA %s: %w", name, err)
 	}
-	return Authority{Name: name, Parent: parent.Name(), Certificate: cert.Raw, KeyRef: ref, Profiles: []string{"server"}, CreatedAt: now}, nil
+	return Authority{Name: name, Parent: parent.Name(), Certificate: cert.Raw, KeyRef: ref, CreatedAt: now}, nil
 }
 
-// authorityName tells whether a name can stand in a path and a file name.
+// checkAuthorityName refuses a name that cannot stand in a path and a file name.
+func checkAuthorityName(name string) error {
+	if !authorityName(name) {
+		return refuse(KindInvalid, "", "The name %q cannot stand in the path of a URL or a file name: use 1 to 64 letters, digits, \"-\", \"_\" and \".\".", oneLine(name))
+	}
+	return nil
+}
+
 func authorityName(s string) bool {
 	return s != "" && len(s) <= 64 && s[0] != '.' && !strings.ContainsFunc(s, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r))
@@ -196,7 +204,7 @@ func Load(authorities []Authority, profiles []issuer.Profile, baseURL string, ke
 	var issuers []*issuer.Issuer
 	byName := make(map[string]*issuer.Issuer)
 	for _, a := range authorities {
-		cfg := issuer.Config{Name: a.Name, BaseURL: baseURL}
+		cfg := issuer.Config{Name: a.Name, BaseURL: baseURL, Retired: !a.RetiredAt.IsZero()}
 		var err error
 		if cfg.Certificate, err = x509.ParseCertificate(a.Certificate); err != nil {
 			return nil, fmt.Errorf("authority %s: reading its certificate: %w", a.Name, err)
@@ -216,6 +224,9 @@ func Load(authorities []Authority, profiles []issuer.Profile, baseURL string, ke
 		for _, p := range profiles {
 			if slices.Contains(a.Profiles, p.Name) {
 				cfg.Profiles = append(cfg.Profiles, p)
+			}
+			if slices.Contains(a.StandsBy, p.Name) {
+				cfg.StandsBy = append(cfg.StandsBy, p)
 			}
 		}
 		i, err := issuer.New(cfg)

@@ -117,15 +117,27 @@ func (f *fixture) open() {
 func (f *fixture) load(s ca.Store) {
 	authorities, err := s.ListAuthorities(f.t.Context())
 	require.NoError(f.t, err)
-	issuers, err := ca.Load(authorities, f.profiles, "http://ca.example", func(ref string) (crypto.Signer, error) {
+	issuers, err := f.openAuthorities(authorities)
+	require.NoError(f.t, err)
+	f.CA, err = ca.New(ca.Config{Store: s, Issuers: issuers, Open: f.openAuthorities, Recorded: authorities, Names: f.names, Domains: f.rules, CRLs: f.schedule, Checks: f.checks, Webhooks: f.webhooks, Now: f.now})
+	require.NoError(f.t, err)
+}
+
+func (f *fixture) openAuthorities(recorded []ca.Authority) ([]*issuer.Issuer, error) {
+	return ca.Load(recorded, f.profiles, "http://ca.example", func(ref string) (crypto.Signer, error) {
 		if key, ok := f.keys[ref]; ok {
 			return key, nil
 		}
 		return nil, errors.New("no such key")
 	})
-	require.NoError(f.t, err)
-	f.CA, err = ca.New(ca.Config{Store: s, Issuers: issuers, Names: f.names, Domains: f.rules, CRLs: f.schedule, Checks: f.checks, Webhooks: f.webhooks, Now: f.now})
-	require.NoError(f.t, err)
+}
+
+// another is a CA as a second process has it, on the same database.
+func (f *fixture) another() *fixture {
+	other := *f
+	other.open()
+	other.load(other.store)
+	return &other
 }
 
 func (f *fixture) newKey(authority string, kt pki.KeyType) (crypto.Signer, string, error) {

@@ -72,7 +72,7 @@ func (c *CA) Issue(ctx context.Context, p Principal, req IssueRequest) (issued *
 	}
 	req.Profile = cmp.Or(req.Profile, "server")
 	action, observed := ActIssueServer, "unknown"
-	if by, known := c.byProfile[req.Profile]; known {
+	if by, known := c.roster().byProfile[req.Profile]; known {
 		observed = req.Profile
 		if profile, _ := by.Profile(req.Profile); isPlatforms(profile) {
 			action = ActIssueClient

@@ -88,7 +88,7 @@ type answer struct {
 // whatever else goes wrong is an answer, too.
 func (c *CA) OCSP(ctx context.Context, authority string, request []byte) (OCSPResponse, error) {
 	now := c.now()
-	r, known := c.responders[authority]
+	r, known := c.roster().responders[authority]
 	if !known {
 		return OCSPResponse{}, refuse(KindNotFound, "", "There is no authority %s here: ask at the address that stands in the certificate.", oneLine(authority))
 	}

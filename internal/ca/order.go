@@ -66,9 +66,9 @@ func (c *CA) order(ctx context.Context, now time.Time, req IssueRequest) (*order
 func (c *CA) orderProfile(ctx context.Context, req IssueRequest) (*order, error) {
 	o := &order{replaces: req.Replaces, account: req.Account}
 	var known bool
-	if o.by, known = c.byProfile[req.Profile]; !known {
+	if o.by, known = c.roster().byProfile[req.Profile]; !known {
 		return nil, refuse(KindInvalid, "/profile", "No authority here issues the profile %q: use one of %s.", req.Profile,
-			strings.Join(slices.Sorted(maps.Keys(c.byProfile)), ", "))
+			strings.Join(slices.Sorted(maps.Keys(c.roster().byProfile)), ", "))
 	}
 	o.profile, _ = o.by.Profile(req.Profile)
 	if !o.by.CanSign() {
@@ -107,7 +107,7 @@ func (c *CA) orderKey(ctx context.Context, o *order, req IssueRequest) error {
 		if err != nil {
 			return fmt.Errorf("hashing the public key: %w", err)
 		}
-		if own, is := c.ownKeys[hash]; is {
+		if own, is := c.roster().ownKeys[hash]; is {
 			return refuse(KindBadKey, "/csr", "This is the key of the authority %s itself: make a key of your own.", own)
 		}
 		if err := c.keyAllowed(ctx, hash); err != nil {

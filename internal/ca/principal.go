@@ -75,6 +75,8 @@ const (
 	ActReadAuthorities Action = "authority.read"
 	ActCreateAuthority Action = "authority.create"
 	ActMoveKey         Action = "authority.move-key"
+	ActPromote         Action = "authority.promote"
+	ActRetire          Action = "authority.retire"
 	ActImportCRL       Action = "crl.import"
 	ActReadEvents      Action = "event.read"
 	ActReadApp         Action = "app.read"
@@ -160,7 +162,7 @@ var permissions = map[Role][]Action{
 		ActCreateAuthority, ActReadEvents, ActReadApp, ActListApps, ActCreateApp, ActChangeApp, ActReadTokens, ActCreateToken,
 		ActRevokeToken, ActRotateToken, ActExamine, ActReadFigures, ActAddDomain, ActReadDomain,
 		ActVerifyDomain, ActRemoveDomain, ActApproveDomain, ActRejectDomain, ActTransferDomain, ActResolveDomain, ActRevokeOthers,
-		ActRevokeSearch, ActHold, ActRelease, ActPlanReplacement, ActCreateEAB, ActImportCRL, ActMoveKey, ActCheck, ActReadCheck,
+		ActRevokeSearch, ActHold, ActRelease, ActPlanReplacement, ActCreateEAB, ActImportCRL, ActMoveKey, ActPromote, ActRetire, ActCheck, ActReadCheck,
 		ActAddEndpoint, ActReadEndpoint, ActRemoveEndpoint,
 		ActCreateWebhook, ActReadWebhook, ActRotateWebhook, ActTestWebhook, ActRemoveWebhook, ActAddRoot, ActReadRoot, ActRemoveRoot,
 		ActReadHistory, ActSignIn, ActLinkSession, ActSignOut, ActEndSessions},

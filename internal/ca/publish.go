@@ -63,7 +63,7 @@ func (l *list) number() int64 {
 // CRL is the latest list of an authority that this process knows, some hundred milliseconds after it was published anywhere at most; nil
 // when there is none yet, or no such authority. It asks no database, so lists are served when that is away.
 func (c *CA) CRL(authority string) *CRL {
-	l, known := c.lists[authority]
+	l, known := c.roster().lists[authority]
 	if !known {
 		return nil
 	}
@@ -75,7 +75,7 @@ func (c *CA) CRLInterval() time.Duration { return c.schedule.Interval }
 
 // NextCRL is when the list that follows a list comes at the latest.
 func (c *CA) NextCRL(crl *CRL) time.Time {
-	if l, known := c.lists[crl.Authority]; known && !l.by.CanSign() {
+	if l, known := c.roster().lists[crl.Authority]; known && !l.by.CanSign() {
 		return crl.NextUpdate // it comes from elsewhere
 	}
 	return crl.RegularAt.Add(c.schedule.Interval)
@@ -115,14 +115,14 @@ func (c *CA) PublishCRLs(ctx context.Context) error {
 		return fmt.Errorf("asking for the state of the revocation lists: %w", err)
 	}
 	for _, state := range states {
-		if r, known := c.responders[state.Authority]; known {
+		if r, known := c.roster().responders[state.Authority]; known {
 			r.known.look(began, state)
 		}
 	}
 	var faults []error
 	for _, state := range states {
-		// An authority that was made after this process has started is for others to publish.
-		if l, known := c.lists[state.Authority]; known {
+		// An authority that this process has not taken over yet is for others to publish.
+		if l, known := c.roster().lists[state.Authority]; known {
 			if err := c.keepList(ctx, l, state); err != nil {
 				faults = append(faults, fmt.Errorf("the revocation list of %s: %w", state.Authority, err))
 			}

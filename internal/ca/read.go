@@ -121,7 +121,7 @@ func (c *CA) ListProfiles(ctx context.Context, p Principal) ([]IssuedProfile, er
 		return nil, err
 	}
 	var profiles []IssuedProfile
-	for _, i := range c.issuers {
+	for _, i := range c.roster().issuers {
 		for _, profile := range i.Profiles() {
 			profiles = append(profiles, IssuedProfile{Profile: profile, Authority: i.Name(), Ready: i.CanSign()})
 		}

@@ -139,7 +139,7 @@ func (c *CA) RenewalWindow(ctx context.Context, serial pki.Serial) (start, end t
 	if err != nil {
 		return start, end, fmt.Errorf("asking whether the key is blocked: %w", err)
 	}
-	if by, known := c.byProfile[cert.Profile]; blocked || known && by.Name() != cert.Authority {
+	if by, known := c.roster().byProfile[cert.Profile]; blocked || known && by.Name() != cert.Authority {
 		start, end = atOnce(cert.CreatedAt)
 		return start, end, nil
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // MoveKey remembers where the key of an authority is; an empty reference makes it rest: its key is on no server, it issues nothing, and its
-// revocation lists are made where the key is and imported. Processes that have the key opened keep it until they end.
+// revocation lists are made where the key is and imported. Processes that have the key opened let go of it in a moment (KeepAuthorities).
 func (c *CA) MoveKey(ctx context.Context, p Principal, authority, ref string) error {
 	now := c.clock()
 	act, err := c.authorize(ctx, now, p, ActMoveKey, target{object: authority, detail: map[string]string{"key": ref}})
@@ -87,9 +87,9 @@ func (c *CA) resting(ctx context.Context, authority string) (*list, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, known := c.lists[authority]
+	l, known := c.roster().lists[authority]
 	if !known {
-		return nil, fmt.Errorf("the authority %s was made after this process has started", authority)
+		return nil, NotHereYet(authority)
 	}
 	if a.KeyRef != "" {
 		return nil, refuse(KindConflict, "", "The key of %s is on the server, which makes its lists itself: lists from elsewhere are for an authority that rests ('imca ca rest %[1]s').", authority)

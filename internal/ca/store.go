@@ -198,6 +198,9 @@ type Authorities interface {
 	CreateAuthorities(ctx context.Context, as []Authority, act Act) error
 	// ChangeKeyRef replaces where the key of an authority is. ErrChanged: it is not at from, or there is no such authority.
 	ChangeKeyRef(ctx context.Context, name, from, to string, act Act) error
+	// ChangeAuthorities replaces what authorities issue and stand by for, and whether they are retired: of each in from by what the one at its place in
+	// to says. ErrChanged: one of them is not as from says, and nothing was changed.
+	ChangeAuthorities(ctx context.Context, from, to []Authority, act Act) error
 	// ListAuthorities is in the order of creation, parents first.
 	ListAuthorities(ctx context.Context) ([]Authority, error)
 }

@@ -54,7 +54,7 @@ func sets() map[string][]string {
 		"alert":        texts(ca.Alerts()),
 		"next-step":    texts(ca.DomainStates()),
 		"method":       texts(ca.ProofMethods()),
-		"caller":       {"platform", "none", "stranger", "impostor", "developer", "expired", "revoked"}, // as internal/doorcheck has them, like the next three
+		"caller":       {"platform", "none", "stranger", "impostor", "developer", "expired", "revoked", "next_root", "intermediate"}, // as internal/doorcheck has them, like the next three
 		"came":         {"admitted", "refused", "unclear"},
 		"severity":     {"fault", "warning", "note"},
 		"verdict":      {"admits_platform", "refuses_strangers", "refuses_revoked"},

@@ -32,8 +32,9 @@ type Config struct {
 	// ClientName is the subject of the platform's client certificate, which developers' servers are to let in. Default: callback.platform.internal.
 	ClientName pki.Name
 
-	// ACME is the server as ACME clients reach it. Without a Directory: /acme/directory where the page was asked for.
-	ACME acmelines.Server
+	// ACME is the server as ACME clients reach it, at this moment: its roots roll over. Without a Directory: /acme/directory where the page was asked for.
+	// nil: nothing is known of it.
+	ACME func() acmelines.Server
 
 	// ACMEOpenApp is the app whose ACME accounts need no credential; empty: all need one.
 	ACMEOpenApp string
@@ -72,7 +73,7 @@ type site struct {
 	settings    []Setting
 	clientName  pki.Name
 	desk        *handover.Desk
-	acme        acmelines.Server
+	acme        func() acmelines.Server
 	acmeOpenApp string
 	provider    Provider
 	runs        *runs
@@ -84,6 +85,9 @@ func New(cfg Config) http.Handler {
 		ca: cfg.CA, frame: cfg.Frame, clientName: cfg.ClientName, assets: loadAssets(), languages: loadLanguages(), metrics: cfg.Metrics, settings: cfg.Settings,
 		desk: handover.New(cfg.CA, cfg.ClientName), acme: cfg.ACME, acmeOpenApp: cfg.ACMEOpenApp, provider: cfg.Provider,
 		runs: &runs{ca: cfg.CA, background: cfg.Background, now: cfg.Frame.Now, log: cmp.Or(cfg.Log, slog.Default()), all: make(map[string]*run)},
+	}
+	if s.acme == nil {
+		s.acme = func() acmelines.Server { return acmelines.Server{} }
 	}
 	if s.clientName.IsZero() {
 		s.clientName = pki.RecordedName("callback.platform.internal")

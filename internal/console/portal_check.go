@@ -122,7 +122,7 @@ func (r report) verdicts() (all []verdict) {
 
 // callers are those who knock, in the order of the picture.
 func callers() []string {
-	return []string{"platform", "none", "stranger", "impostor", "developer", "expired", "revoked"}
+	return []string{"platform", "none", "stranger", "impostor", "developer", "expired", "revoked", "next_root", "intermediate"}
 }
 
 func lookAtCheck(v *visit) error {
@@ -147,6 +147,9 @@ func lookAtCheck(v *visit) error {
 	return v.show(p)
 }
 
+// standsBy tells whether a caller is the platform as it will be after a roll-over: that one which is refused is no harm today.
+func standsBy(who string) bool { return who == "next_root" || who == "intermediate" }
+
 // picture tells of each caller whether it got in: of several attempts, the one that is not as it should be.
 func (r report) picture() (all []caller) {
 	outcomes := make(map[string][]string)
@@ -162,6 +165,8 @@ func (r report) picture() (all []caller) {
 		case who == "platform" && r.AdmitsPlatform.Answer == "no":
 			came = "refused"
 		case who == "platform":
+		case standsBy(who) && seen("refused"):
+			came = "refused"
 		case seen("admitted"):
 			came = "admitted"
 		case seen("refused"):
@@ -170,10 +175,10 @@ func (r report) picture() (all []caller) {
 			continue // it was not tried
 		}
 		wanted := "refused"
-		if who == "platform" {
+		if who == "platform" || standsBy(who) {
 			wanted = "admitted"
 		}
-		all = append(all, caller{Who: who, Came: came, Good: came == wanted, Warn: came == "unclear" || who == "revoked" && came == "admitted"})
+		all = append(all, caller{Who: who, Came: came, Good: came == wanted, Warn: came == "unclear" || who == "revoked" && came == "admitted" || standsBy(who)})
 	}
 	return all
 }

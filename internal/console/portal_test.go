@@ -171,3 +171,32 @@ func TestCheckIsAPicture(t *testing.T) {
 	require.Contains(t, p.page(path).body, `data-summary="healthy"`)
 	require.Contains(t, p.page("/apps/demo/check").body, "https://www.example.com/")
 }
+
+// TestCheckTellsWhoIsReady: who is refused that is to come is a warning, not a fault of today.
+func TestCheckTellsWhoIsReady(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	w.sight.Summary = "healthy"
+	w.report = `{"admits_platform":{"answer":"yes"},"probes":[{"certificate":"platform","outcome":"admitted"},{"certificate":"none","outcome":"refused"},
+		{"certificate":"next_root","outcome":"admitted"},{"certificate":"next_root","outcome":"refused"},{"certificate":"intermediate","outcome":"admitted"}]}`
+	p := w.as(ca.RoleDeveloper)
+	path := p.post("/apps/demo/check", url.Values{"url": {"www.example.com"}}).Header.Get("Location")
+	require.NoError(t, w.ca.RunDueChecks(t.Context()))
+	body := p.page(path).body
+	require.Regexp(t, `<li class="warn">.*The platform under its next root</span> <strong>stays out`, body)
+	require.Regexp(t, `<li class="good">.*The platform behind an intermediate CA</span> <strong>gets in`, body)
+	require.NotContains(t, body, `<li class="bad">`)
+}
+
+// TestAuthoritiesOfARollOver are shown as they stand.
+func TestAuthoritiesOfARollOver(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	_, err := w.ca.AddAuthority(t.Context(), root, ca.NewAuthority{Name: "Next", For: []string{"client"}, NewKey: w.newKey})
+	require.NoError(t, err)
+	p := w.as(ca.RoleOperator)
+	body := p.page("/console/authorities").body
+	require.Contains(t, body, `id="Next"`)
+	require.Regexp(t, `<dt>Stands by for</dt><dd>client\s*</dd>`, body)
+	require.NotContains(t, body, "retired")
+	require.NoError(t, w.ca.Retire(t.Context(), root, "Next", false, false))
+	require.Contains(t, p.page("/console/authorities").body, "retired: nobody is to trust it")
+}

@@ -48,7 +48,7 @@ func (v *visit) acmePage(domains string) (p acmePage, err error) {
 	if p.App, err = v.ownApp(); err != nil {
 		return p, err
 	}
-	p.Directory = cmp.Or(v.acme.Directory, "https://"+v.r.Host+"/acme/directory")
+	p.Directory = cmp.Or(v.acme().Directory, "https://"+v.r.Host+"/acme/directory")
 	p.Open, p.May, p.Domains = p.App.ID == v.acmeOpenApp, v.may(ca.ActCreateEAB), strings.TrimSpace(domains)
 	return p, nil
 }
@@ -75,7 +75,7 @@ func showACME(v *visit) error {
 		}
 		names = append(names, n)
 	}
-	server := v.acme
+	server := v.acme()
 	server.Directory = p.Directory
 	if _, err := acmelines.Lines(acmelines.Clients()[0], server, acmelines.Credential{}, names...); err != nil { // before there is a credential that nobody sees
 		return &ca.Error{Kind: ca.KindMalformed, Detail: err.Error() + "."}

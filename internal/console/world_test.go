@@ -39,9 +39,10 @@ type world struct {
 	url   string
 
 	transport http.RoundTripper
+	newKey    func(name string, kind pki.KeyType) (crypto.Signer, string, error)
 
 	sight  ca.CheckFacts // what a check finds
-	report string        // and what it reports; empty: nothing
+	report string        // and its report, JSON; empty: one without anything in it
 	proof  error         // what a look at a proof finds; nil: it is there
 
 	mu  sync.Mutex
@@ -66,15 +67,19 @@ func newWorld(t testing.TB, database string) *world {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = w.store.Close() })
 	keys := make(map[string]crypto.Signer)
-	authorities, err := ca.Establish(t.Context(), w.store, root, ca.Establishment{Hierarchy: ca.HierarchyIssuing, NewKey: func(name string, kind pki.KeyType) (crypto.Signer, string, error) {
+	w.newKey = func(name string, kind pki.KeyType) (crypto.Signer, string, error) {
 		key, err := kind.Generate()
 		keys[name] = key
 		return key, name, err
-	}}, start)
+	}
+	authorities, err := ca.Establish(t.Context(), w.store, root, ca.Establishment{Hierarchy: ca.HierarchyIssuing, NewKey: w.newKey}, start)
 	require.NoError(t, err)
-	issuers, err := ca.Load(authorities, issuer.DefaultProfiles(), "http://ca.example", func(ref string) (crypto.Signer, error) { return keys[ref], nil })
+	load := func(recorded []ca.Authority) ([]*issuer.Issuer, error) {
+		return ca.Load(recorded, issuer.DefaultProfiles(), "http://ca.example", func(ref string) (crypto.Signer, error) { return keys[ref], nil })
+	}
+	issuers, err := load(authorities)
 	require.NoError(t, err)
-	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Now: w.clock, Domains: ca.DomainRules{Prove: w.prove}, Checks: ca.CheckRules{Look: func(context.Context, ca.Visit) (ca.Sight, error) {
+	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Open: load, Recorded: authorities, Now: w.clock, Domains: ca.DomainRules{Prove: w.prove}, Checks: ca.CheckRules{Look: func(context.Context, ca.Visit) (ca.Sight, error) {
 		return ca.Sight{Report: []byte(cmp.Or(w.report, "{}")), Facts: w.sight}, nil
 	}}})
 	require.NoError(t, err)

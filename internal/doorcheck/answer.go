@@ -106,7 +106,7 @@ func (c *caller) request(ctx context.Context, p *Probe) *http.Request {
 
 // speaksForUs reports whether the probe has shown a certificate under our CA.
 func (c *caller) speaksForUs(p *Probe) bool {
-	return p.Asked && c.identities[p.Certificate] != nil && p.Certificate != AsStranger && p.Certificate != AsImpostor
+	return p.Asked && c.identity(p) != nil && p.Certificate != AsStranger && p.Certificate != AsImpostor
 }
 
 // named reports whether the served certificate is one for the endpoint's name, whoever signed it.

@@ -48,7 +48,6 @@ func (c *caller) dress() error {
 	c.identities = map[Role]*tls.Certificate{}
 	for role, identity := range map[Role]*tls.Certificate{
 		AsPlatform: c.Canaries.Platform, AsDeveloper: c.Canaries.Developer, AsExpired: c.Canaries.Expired, AsRevoked: c.Canaries.Revoked,
-		AsIntermediate: c.Canaries.Intermediate, AsNextRoot: c.Canaries.NextRoot,
 	} {
 		if identity != nil {
 			c.identities[role] = identity

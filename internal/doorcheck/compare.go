@@ -7,7 +7,7 @@ import (
 
 // Change is one difference between two checks of the same endpoint.
 type Change struct {
-	What   string `json:"what"` // "summary", "admits_platform", "finding", "certificate", "server", "asks", "addresses", "versions"
+	What   string `json:"what"` // "summary", "admits_platform", "ready", "finding", "certificate", "server", "asks", "addresses", "versions"
 	Before string `json:"before,omitempty"`
 	After  string `json:"after,omitempty"`
 	Worse  bool   `json:"worse"`
@@ -37,6 +37,11 @@ func Compare(previous, current *Report) []Change {
 		add(v.what, string(v.before.Answer), string(v.after.Answer), worth(v.after.Answer) < worth(v.before.Answer),
 			fmt.Sprintf("%s: was %s, is %s: %s", v.sentence, v.before.Answer, v.after.Answer, v.after.Reason))
 	}
+	for _, standby := range current.Standbys {
+		before := previous.standby(standby.Authority)
+		add("ready", string(before), string(standby.Answer), before == Yes && standby.Answer == No,
+			fmt.Sprintf("ready for %s: was %s, is %s: %s", standby.Authority, orDash(string(before)), standby.Answer, standby.Reason))
+	}
 	for _, f := range current.Findings {
 		if previous.Finding(f.Code) == nil {
 			add("finding", "", f.Code, f.Severity != Note, "new: "+f.Title)
@@ -59,6 +64,16 @@ func Compare(previous, current *Report) []Change {
 	before, after = versionsText(previous), versionsText(current)
 	add("versions", before, after, false, fmt.Sprintf("the TLS versions were %s, are %s", orDash(before), orDash(after)))
 	return changes
+}
+
+// standby is whether the endpoint was ready for an authority; empty if it was not asked.
+func (r *Report) standby(authority string) Answer {
+	for _, s := range r.Standbys {
+		if s.Authority == authority {
+			return s.Answer
+		}
+	}
+	return ""
 }
 
 func worth(a Answer) int {

@@ -29,6 +29,10 @@ type Config struct {
 	// ClientCAs are the CAs under which the platform's certificate stands: what the server must name when it asks for a certificate. The first
 	// is the one that developers are given; its common name gives the file in the mends its name.
 	ClientCAs []*x509.Certificate
+	// FurtherCAs are roots of ours that the server may name beside them: of the platform's certificates before a roll-over, and after one.
+	FurtherCAs []*x509.Certificate
+	// RootsURL is where all of these are published, one file for servers to fetch; "": it is not known.
+	RootsURL string
 	// Canaries are the client certificates to try.
 	Canaries Canaries
 	// Issued says what was issued for a name. nil: a served certificate is not compared with records.
@@ -56,13 +60,19 @@ type Config struct {
 
 // Canaries are client certificates with their keys, chains included as a client sends them. What is nil is not tried, and the report says so.
 type Canaries struct {
-	Platform     *tls.Certificate // the platform's own: must be admitted
-	Developer    *tls.Certificate // another developer's, of our CA, for serverAuth alone
-	Expired      *tls.Certificate // the platform's, expired
-	Revoked      *tls.Certificate // the platform's, revoked, on the current revocation list
-	RevokedAt    time.Time        // since when a list can have it; zero: for long
-	Intermediate *tls.Certificate // the platform's, behind an intermediate CA: is the server ready for one?
-	NextRoot     *tls.Certificate // the platform's, under the root to come: is the server ready for the roll-over?
+	Platform  *tls.Certificate // the platform's own: must be admitted
+	Developer *tls.Certificate // another developer's, of our CA, for serverAuth alone
+	Expired   *tls.Certificate // the platform's, expired
+	Revoked   *tls.Certificate // the platform's, revoked, on the current revocation list
+	RevokedAt time.Time        // since when a list can have it; zero: for long
+	Standbys  []Standby        // the platform's, as it will be after a roll-over: is the server ready?
+}
+
+// Standby is the platform's certificate under an authority that is to issue it one day: the next root, or an intermediate.
+type Standby struct {
+	Authority   string
+	Certificate *tls.Certificate
+	Root        *x509.Certificate // what it stands under
 }
 
 // Record is what we know of the certificates for a name.

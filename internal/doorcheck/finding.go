@@ -32,11 +32,12 @@ func likely(evidence ...string) *match  { return &match{confidence: Medium, evid
 func perhaps(evidence ...string) *match { return &match{confidence: Low, evidence: evidence} }
 
 // mends are the lines of each server. {name} stands for the endpoint's name, {ca} for the CA's file without its ending, {port} for the port,
-// {platform} for the common name of the platform's certificate.
+// {platform} for the common name of the platform's certificate, {next} for the file of an authority that stands by, {issuer} for the common name of what
+// issues under it, {roots} for where the roots are published, {fetch} for the command that fetches them.
 type mends map[Product][]string
 
 // rules is the knowledge of the field. The order matters to unless alone: what explains stands before what is explained.
-var rules = slices.Concat(networkRules, certificateRules, refusalRules, openRules, otherRules)
+var rules = slices.Concat(networkRules, certificateRules, refusalRules, openRules, standbyRules, otherRules)
 
 // diagnose holds every rule against what was seen.
 func diagnose(s *sight) []Finding {
@@ -109,7 +110,15 @@ func (s *sight) fill(text string) string {
 		ca = plainName(s.ClientCAs[0].Subject.CommonName, ca)
 	}
 	platform = plainName(commonName(s.platform), platform)
-	return strings.NewReplacer("{name}", s.name.String(), "{port}", s.portText(), "{ca}", ca, "{platform}", platform).Replace(text)
+	next, issuer, roots, fetch := ca+"-next", ca+"-next", "the published file (/ca/clients.pem)", "curl -fsS http://…/ca/clients.pem"
+	if standby := s.firstUnready(); standby != nil {
+		next, issuer = plainName(standby.Authority, next), plainName(issuerName(standby), next)
+	}
+	if s.RootsURL != "" {
+		roots, fetch = s.RootsURL, "curl -fsS "+s.RootsURL
+	}
+	return strings.NewReplacer("{name}", s.name.String(), "{port}", s.portText(), "{ca}", ca, "{platform}", platform,
+		"{next}", next, "{issuer}", issuer, "{roots}", roots, "{fetch}", fetch).Replace(text)
 }
 
 // plainName is a name with nothing in it but letters, digits, dots, hyphens and underscores.
@@ -131,7 +140,7 @@ func plainName(name, otherwise string) string {
 func (s *sight) report() *Report {
 	r := &Report{
 		URL: s.display(), Host: s.name.String(), Port: s.port, CheckedAt: s.started.UTC(), TookMS: s.since(s.started),
-		AdmitsPlatform: s.admits(), RefusesStrangers: s.refuses(), RefusesRevoked: s.refusesRevoked(),
+		AdmitsPlatform: s.admits(), RefusesStrangers: s.refuses(), RefusesRevoked: s.refusesRevoked(), Standbys: s.readiness(),
 		Findings: diagnose(s), Untold: s.untold(),
 		Server: s.server, Served: s.served, Asks: s.asks, Clock: s.clock, Probes: s.probes, Addresses: []Address{},
 		Timings: Timings{BudgetMS: s.Budget.Milliseconds()},

@@ -30,17 +30,16 @@ var apacheRows = []row{
 		}},
 	{name: "public CAs beside ours", lines: []string{"SSLCACertificateFile {dir}/public-and-ours.crt"}, admits: Yes, refuses: No, codes: "public_cas", mend: "public_cas"},
 	{name: "a private CA beside ours", lines: []string{"SSLCACertificateFile {dir}/both.crt"}, admits: Yes, refuses: Yes, codes: "other_cas", mend: "other_cas"},
-	{name: "ready for the next root", lines: []string{"SSLCACertificateFile {dir}/both.crt"}, admits: Yes, refuses: Yes,
-		alter: func(c *Config, target *Target, w *world) {
-			withNext(c, target, w)
-			c.ClientCAs = append(c.ClientCAs, w.nextRoot.certificate)
-		}},
-	{name: "not ready for the next root", admits: Yes, refuses: Yes, codes: "next_root_refused",
-		alter: func(c *Config, target *Target, w *world) {
-			withNext(c, target, w)
-			c.ClientCAs = append(c.ClientCAs, w.nextRoot.certificate)
-		},
-		cure: func(conf string) string { return strings.ReplaceAll(conf, "TencentQQAuthCA.crt", "both.crt") }},
+	{name: "ready for the next root", lines: []string{"SSLCACertificateFile {dir}/both.crt"}, alter: withNext, admits: Yes, refuses: Yes, ready: Yes},
+	{name: "not ready for the next root", alter: withNext, admits: Yes, refuses: Yes, ready: No, codes: "next_root_refused",
+		mend: "next_root_refused", cure: instead("TencentQQAuthCA.crt", "both.crt")},
+	{name: "not ready for the next root, over TLS 1.2", lines: []string{"SSLProtocol TLSv1.2"}, alter: withNext, admits: Yes, refuses: Yes, ready: No,
+		codes: "next_root_refused", mend: "next_root_refused", cure: instead("TencentQQAuthCA.crt", "both.crt")},
+	{name: "next root without its revocation list", lines: []string{"SSLCACertificateFile {dir}/both.crt", "SSLCARevocationFile {dir}/TencentQQAuthCA.crl", "SSLCARevocationCheck leaf"},
+		alter: revokedAnd(withNext), admits: Yes, refuses: Yes, revoked: Yes, ready: No, codes: "next_list_missing",
+		mend: "next_list_missing", cure: instead("TencentQQAuthCA.crl", "roots.crl")},
+	{name: "open, and so told nothing about the next root", lines: []string{"-SSLVerifyClient"}, alter: withNext, admits: Yes, refuses: No, ready: Unknown,
+		codes: "not_asked"},
 	// The CA file.
 	{name: "system's CA bundle", lines: []string{"SSLCACertificateFile {dir}/public.crt"}, admits: No, refuses: No, codes: "ca_not_ours public_cas", mend: "ca_not_ours"},
 	{name: "intermediate alone as CA", lines: []string{"SSLCACertificateFile {dir}/issuing.crt"}, admits: No, refuses: Unknown, codes: "ca_not_ours", mend: "ca_not_ours"},
@@ -55,7 +54,11 @@ var apacheRows = []row{
 
 	// Depth.
 	{name: "platform behind an intermediate CA", alter: platformBehind, admits: No, refuses: Unknown, codes: "chain_too_deep", mend: "chain_too_deep"},
-	{name: "not ready for an intermediate CA", alter: withIntermediate, admits: Yes, refuses: Yes, codes: "intermediate_refused", mend: "intermediate_refused"},
+	{name: "not ready for an intermediate CA", alter: withIntermediate, admits: Yes, refuses: Yes, ready: No, codes: "intermediate_refused", mend: "intermediate_refused"},
+	{name: "ready for an intermediate CA", lines: []string{"SSLVerifyDepth 2"}, alter: withIntermediate, admits: Yes, refuses: Yes, ready: Yes},
+	{name: "intermediate CA without its revocation list", lines: []string{"SSLVerifyDepth 2", "SSLCARevocationFile {dir}/TencentQQAuthCA.crl", "SSLCARevocationCheck leaf"},
+		alter: revokedAnd(withIntermediate), admits: Yes, refuses: Yes, revoked: Yes, ready: No, codes: "next_list_missing",
+		mend: "next_list_missing", cure: instead("TencentQQAuthCA.crl", "both.crl")},
 
 	// Where the question is asked.
 	{name: "in <Location>", lines: []string{"-SSLVerifyClient", "<Location /callback>\nSSLVerifyClient require\n</Location>"}, admits: No, refuses: Unknown,

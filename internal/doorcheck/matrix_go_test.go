@@ -153,6 +153,19 @@ func goRows(t *testing.T, w *world) []goRow {
 	early := w.server0(t, w.root, func(c *x509.Certificate) { c.NotBefore = w.now.Add(24 * time.Hour) })
 	return []goRow{
 		{row: row{name: "as handed out", admits: Yes, refuses: Yes}},
+		{row: row{name: "not ready for the next root", alter: withNext, admits: Yes, refuses: Yes, ready: No, codes: "next_root_refused"}},
+		{row: row{name: "the issuer's name compared by the application", alter: withNext, admits: Yes, refuses: Yes, ready: No, codes: "next_issuer_refused"},
+			tls: func(c *tls.Config, w *world) { c.ClientCAs.AddCert(w.nextRoot.certificate) },
+			handler: func(a http.ResponseWriter, q *http.Request) {
+				if q.TLS.PeerCertificates[0].Issuer.CommonName != caName {
+					a.WriteHeader(403)
+					return
+				}
+				ok(a, q)
+			}},
+		{row: row{name: "ready for the next root, and an intermediate", admits: Yes, refuses: Yes, ready: Yes,
+			alter: func(c *Config, target *Target, w *world) { withNext(c, target, w); withIntermediate(c, target, w) }},
+			tls: func(c *tls.Config, w *world) { c.ClientCAs.AddCert(w.nextRoot.certificate) }},
 		{row: row{name: "not asked: answers 200 to everything", admits: Yes, refuses: No, codes: "not_asked"}, tls: clientAuth(tls.NoClientCert)},
 		{row: row{name: "requested", admits: Yes, refuses: No, codes: "not_required any_ca"}, tls: clientAuth(tls.RequestClientCert)},
 		{row: row{name: "any", admits: Yes, refuses: No, codes: "any_ca"}, tls: clientAuth(tls.RequireAnyClientCert)},

@@ -28,6 +28,18 @@ var nginxRows = []row{
 		codes: "ca_stale revocation_list_expired", mend: "ca_stale"}, // nginx answers all of these alike
 	{name: "platform behind an intermediate CA", alter: platformBehind, admits: Yes, refuses: Yes},
 
+	// Roll-over.
+	{name: "ready for the next root", lines: []string{"ssl_client_certificate {dir}/both.crt;"}, alter: withNext, admits: Yes, refuses: Yes, ready: Yes},
+	{name: "not ready for the next root", alter: withNext, admits: Yes, refuses: Yes, ready: No, codes: "next_root_refused",
+		mend: "next_root_refused", cure: instead("TencentQQAuthCA.crt", "both.crt")},
+	{name: "ready for an intermediate CA, as it is", alter: withIntermediate, admits: Yes, refuses: Yes, ready: Yes},
+	{name: "next root without its revocation list", lines: []string{"ssl_client_certificate {dir}/both.crt;", "ssl_crl {dir}/TencentQQAuthCA.crl;"},
+		alter: revokedAnd(withNext), admits: Yes, refuses: Yes, revoked: Yes, ready: No, codes: "next_list_missing",
+		mend: "next_list_missing", cure: instead("TencentQQAuthCA.crl", "roots.crl")},
+	{name: "intermediate CA without its revocation list", lines: []string{"ssl_crl {dir}/TencentQQAuthCA.crl;"},
+		alter: revokedAnd(withIntermediate), admits: Yes, refuses: Yes, revoked: Yes, ready: No, codes: "next_list_missing",
+		mend: "next_list_missing", cure: instead("TencentQQAuthCA.crl", "both.crl")},
+
 	// Revocation.
 	{name: "no revocation list", alter: withRevoked, admits: Yes, refuses: Yes, revoked: No, codes: "revocation_not_checked", mend: "revocation_not_checked"},
 	{name: "revocation list expired", lines: []string{"ssl_crl {dir}/expired.crl;"}, alter: withRevoked, admits: No, refuses: Unknown,

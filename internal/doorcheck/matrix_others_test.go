@@ -18,6 +18,12 @@ var haproxyRows = []row{
 		admits: No, refuses: Unknown, codes: "ca_stale", mend: "ca_stale"},
 	{name: "another CA", lines: []string{"bind 127.0.0.1:{port} ssl crt {dir}/www.example.com.pem ca-file {dir}/next.crt verify required"},
 		admits: No, refuses: Unknown, codes: "ca_not_ours", mend: "ca_not_ours"},
+	{name: "not ready for the next root", alter: withNext, admits: Yes, refuses: Yes, ready: No, codes: "next_root_refused",
+		mend: "next_root_refused", cure: instead("TencentQQAuthCA.crt", "both.crt")},
+	{name: "ready for an intermediate CA, as it is", alter: withIntermediate, admits: Yes, refuses: Yes, ready: Yes},
+	{name: "intermediate CA without its revocation list", lines: bind("verify required crl-file {dir}/TencentQQAuthCA.crl"),
+		alter: revokedAnd(withIntermediate), admits: Yes, refuses: Yes, revoked: Yes, ready: No, codes: "next_list_missing",
+		mend: "next_list_missing", cure: instead("TencentQQAuthCA.crl", "both.crl")},
 	{name: "no revocation list", alter: withRevoked, admits: Yes, refuses: Yes, revoked: No, codes: "revocation_not_checked", mend: "revocation_not_checked"},
 	{name: "revocation list expired", lines: bind("verify required crl-file {dir}/expired.crl"), alter: withRevoked, admits: No, refuses: Unknown,
 		codes: "clock_ahead revocation_list_expired", mend: "revocation_list_expired"}, // HAProxy tells nobody the time
@@ -37,6 +43,8 @@ func bind(how string) []string {
 
 var caddyRows = []row{
 	{name: "as handed out", admits: Yes, refuses: Yes},
+	{name: "not ready for the next root", alter: withNext, admits: Yes, refuses: Yes, ready: No, codes: "next_root_refused", mend: "next_root_refused"},
+	{name: "ready for an intermediate CA, as it is", alter: withIntermediate, admits: Yes, refuses: Yes, ready: Yes},
 	{name: "not asked", cure: nil, conf: caddyMode(""), admits: Yes, refuses: No, codes: "not_asked", mend: "not_asked"},
 	{name: "request", conf: caddyMode("mode request"), admits: Yes, refuses: No, codes: "not_required any_ca", mend: "any_ca"},
 	{name: "require", conf: caddyMode("mode require"), admits: Yes, refuses: No, codes: "any_ca", mend: "any_ca"},
@@ -64,6 +72,8 @@ func caddyMode(mode string) string {
 
 var nodeRows = []row{
 	{name: "as handed out", admits: Yes, refuses: Yes},
+	{name: "not ready for the next root", alter: withNext, admits: Yes, refuses: Yes, ready: No, codes: "next_root_refused", mend: "next_root_refused"},
+	{name: "ready for an intermediate CA, as it is", alter: withIntermediate, admits: Yes, refuses: Yes, ready: Yes},
 	{name: "with a revocation list", lines: []string{"crl: fs.readFileSync('{dir}/TencentQQAuthCA.crl'),"}, alter: withRevoked, admits: Yes, refuses: Yes, revoked: Yes},
 	{name: "not rejected", lines: []string{"rejectUnauthorized: false,"}, admits: Yes, refuses: No, codes: "not_required any_ca", mend: "any_ca"},
 	{name: "not requested", lines: []string{"requestCert: false,"}, admits: Yes, refuses: No, codes: "not_asked", mend: "not_asked"},

@@ -27,6 +27,7 @@ type row struct {
 
 	admits, refuses Answer
 	revoked         Answer // "": Unknown, for most rows show no revoked certificate
+	ready           Answer // whether for what alter has stand by, whatever it is; "": nothing does
 	codes           string // every fault and warning, in any order
 
 	mend string                   // the finding whose lines are worked into the configuration; then the check is green
@@ -88,8 +89,13 @@ func (r row) expect(t *testing.T, found *Report) {
 	if revoked == "" {
 		revoked = Unknown
 	}
-	want := fmt.Sprintf("admits %s, refuses %s, revoked %s, %v", r.admits, r.refuses, revoked, sorted(r.codes))
-	got := fmt.Sprintf("admits %s, refuses %s, revoked %s, %v", found.AdmitsPlatform.Answer, found.RefusesStrangers.Answer, found.RefusesRevoked.Answer, codesOf(found))
+	ready := Answer("")
+	for _, standby := range found.Standbys {
+		ready = standby.Answer
+	}
+	want := fmt.Sprintf("admits %s, refuses %s, revoked %s, ready %q, %v", r.admits, r.refuses, revoked, r.ready, sorted(r.codes))
+	got := fmt.Sprintf("admits %s, refuses %s, revoked %s, ready %q, %v",
+		found.AdmitsPlatform.Answer, found.RefusesStrangers.Answer, found.RefusesRevoked.Answer, ready, codesOf(found))
 	if want != got {
 		t.Errorf("want %s\ngot  %s\n%s", want, got, Render(found, Style{Verbose: true}))
 	}
@@ -97,6 +103,9 @@ func (r row) expect(t *testing.T, found *Report) {
 
 func requireGreen(t *testing.T, found *Report) {
 	t.Helper()
+	for _, standby := range found.Standbys {
+		assert.Equal(t, Yes, standby.Answer, "ready for %s: %s", standby.Authority, standby.Reason)
+	}
 	if found.Summary != Healthy || len(codesOf(found)) > 0 || found.RefusesRevoked.Answer == No {
 		t.Errorf("the mended server is %s, %v\n%s", found.Summary, codesOf(found), Render(found, Style{Verbose: true}))
 	}
@@ -129,10 +138,30 @@ func sorted(codes string) []string {
 	return append([]string{}, list...)
 }
 
-// withRevoked shows a revoked certificate too, withIntermediate one behind an intermediate CA, withNext one under the next root.
-func withRevoked(c *Config, _ *Target, w *world)      { c.Canaries.Revoked = w.revoked.identity() }
-func withIntermediate(c *Config, _ *Target, w *world) { c.Canaries.Intermediate = w.behind.identity() }
-func withNext(c *Config, _ *Target, w *world)         { c.Canaries.NextRoot = w.next.identity() }
+// withRevoked shows a revoked certificate too, withIntermediate one of an intermediate CA that stands by, withNext one of the next root.
+func withRevoked(c *Config, _ *Target, w *world) { c.Canaries.Revoked = w.revoked.identity() }
+
+func withIntermediate(c *Config, _ *Target, w *world) {
+	c.Canaries.Standbys = append(c.Canaries.Standbys, Standby{caName + "-Issuing", w.behind.identity(), w.root.certificate})
+	c.FurtherCAs = append(c.FurtherCAs, w.root.certificate)
+}
+
+func withNext(c *Config, _ *Target, w *world) {
+	c.Canaries.Standbys = append(c.Canaries.Standbys, Standby{caName + "-G2", w.next.identity(), w.nextRoot.certificate})
+	c.FurtherCAs = append(c.FurtherCAs, w.nextRoot.certificate)
+}
+
+func revokedAnd(with func(*Config, *Target, *world)) func(*Config, *Target, *world) {
+	return func(c *Config, target *Target, w *world) {
+		withRevoked(c, target, w)
+		with(c, target, w)
+	}
+}
+
+// instead is a cure that takes one file for another: what a reader does who fetches the published one.
+func instead(file, other string) func(string) string {
+	return func(conf string) string { return strings.ReplaceAll(conf, "{dir}/"+file, "{dir}/"+other) }
+}
 
 // platformBehind has the platform itself stand behind the intermediate CA, as in the hierarchy whose root key rests.
 func platformBehind(c *Config, _ *Target, w *world) { c.Canaries.Platform = w.behind.identity() }

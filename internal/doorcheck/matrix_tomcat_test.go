@@ -25,6 +25,9 @@ var tomcatRows = []row{
 	{name: "trust store made by openssl", lines: []string{`<SSLHostConfig truststoreFile="{dir}/openssl.p12">`}, admits: No, refuses: Unknown, codes: "unreachable",
 		// Java sees no CA in it, and Tomcat does not open the port.
 		cure: func(conf string) string { return strings.ReplaceAll(conf, "openssl.p12", "TencentQQAuthCA.p12") }},
+	{name: "not ready for the next root", alter: withNext, admits: Yes, refuses: Yes, ready: No, codes: "next_root_refused",
+		cure: instead("TencentQQAuthCA.p12", "both.p12")},
+	{name: "ready for an intermediate CA, as it is", alter: withIntermediate, admits: Yes, refuses: Yes, ready: Yes},
 	{name: "another CA", lines: []string{`<SSLHostConfig truststoreFile="{dir}/next.p12">`}, admits: No, refuses: Unknown, codes: "ca_not_ours", mend: "ca_not_ours"},
 	{name: "an older CA of the same name", lines: []string{`<SSLHostConfig truststoreFile="{dir}/twin.p12">`}, admits: No, refuses: Unknown,
 		codes: "ca_stale revocation_list_expired", mend: "ca_stale"}, // Java has one alert for everything
@@ -121,6 +124,9 @@ func (w *world) writeStores(t testing.TB) {
 	in := func(name string) string { return filepath.Join(w.dir, name) }
 	for _, name := range []string{caName, "next", "twin"} {
 		judge.Run(t, "keytool", "-importcert", "-noprompt", "-alias", name, "-file", in(name+".crt"), "-keystore", in(name+".p12"), "-storetype", "PKCS12", "-storepass", "changeit")
+	}
+	for _, name := range []string{caName, caName + "-G2"} { // as the mend for the next root says
+		judge.Run(t, "keytool", "-importcert", "-noprompt", "-alias", name, "-file", in(name+".crt"), "-keystore", in("both.p12"), "-storetype", "PKCS12", "-storepass", "changeit")
 	}
 	judge.Run(t, "openssl", "pkcs12", "-export", "-nokeys", "-in", in(caName+".crt"), "-out", in("openssl.p12"), "-passout", "pass:changeit")
 	judge.Run(t, "openssl", "pkcs12", "-export", "-in", in(host+".crt"), "-inkey", in(host+".key"), "-out", in(host+".p12"), "-passout", "pass:changeit")

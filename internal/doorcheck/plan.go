@@ -35,6 +35,9 @@ func (p *Probe) post() *Probe { p.Method = http.MethodPost; return p }
 // name says what is particular about the probe.
 func (p *Probe) name(several bool) string {
 	parts := []string{string(p.Certificate)}
+	if p.Authority != "" {
+		parts[0] += " " + p.Authority
+	}
 	switch p.Version {
 	case "":
 	case plainVersion:
@@ -89,9 +92,10 @@ func (c *caller) rest(lead *Probe, primary bool) []*Probe {
 	if lead.Failure == TimedOut { // each would take as long
 		return probes
 	}
-	for _, r := range []Role{AsImpostor, AsDeveloper, AsExpired, AsRevoked, AsIntermediate, AsNextRoot} {
+	for _, r := range []Role{AsImpostor, AsDeveloper, AsExpired, AsRevoked} {
 		role(r)
 	}
+	probes = append(probes, c.standbys(lead)...)
 	for _, version := range []struct {
 		name   string
 		number uint16
@@ -145,7 +149,7 @@ func (c *caller) closing(lead *Probe, made []*Probe) []*Probe {
 
 // once is the same call once more.
 func (p *Probe) once() *Probe {
-	return &Probe{Certificate: p.Certificate, Address: p.Address, SNI: p.SNI, Version: p.Version, Protocol: p.Protocol, Method: p.Method, Forged: p.Forged,
+	return &Probe{Certificate: p.Certificate, Authority: p.Authority, standby: p.standby, Address: p.Address, SNI: p.SNI, Version: p.Version, Protocol: p.Protocol, Method: p.Method, Forged: p.Forged,
 		address: p.address, minTLS: p.minTLS, maxTLS: p.maxTLS, again: true}
 }
 

@@ -90,6 +90,7 @@ const (
 type Probe struct {
 	Name        string `json:"name"`
 	Certificate Role   `json:"certificate"`
+	Authority   string `json:"authority,omitempty"` // that stands by, and whose certificate it is
 	Address     string `json:"address"`
 	SNI         SNI    `json:"sni"`
 	Version     string `json:"version"` // "1.0" … "1.3": that one alone; "": 1.2 and 1.3; "none": no TLS at all
@@ -119,6 +120,7 @@ type Probe struct {
 	minTLS  uint16
 	maxTLS  uint16
 	again   bool // the same call once more
+	standby *Standby
 	served  []*x509.Certificate
 	caNames [][]byte
 }
@@ -202,7 +204,7 @@ func (c *caller) tlsConfig(p *Probe) *tls.Config {
 		GetClientCertificate: func(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			p.Asked = true
 			p.caNames = request.AcceptableCAs
-			if identity := c.identities[p.Certificate]; identity != nil {
+			if identity := c.identity(p); identity != nil {
 				return identity, nil // whatever CAs the server names: that it refuses this one is what we want to see
 			}
 			return &tls.Certificate{}, nil

@@ -138,7 +138,7 @@ https.createServer(options, answer).listen({port}, '127.0.0.1');
 func addr(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
 
 // handedOver finds the files of the bundle in a mend's lines, which name them without the folder or in conf/.
-var handedOver = regexp.MustCompile(`(^|[ "'(])(?:conf/)?((?:www\.example\.com|TencentQQAuthCA)\.(?:crt|key|pem|crl|p12))`)
+var handedOver = regexp.MustCompile(`(^|[ "'(])(?:conf/)?((?:www\.example\.com|TencentQQAuthCA(?:-G2)?)\.(?:crt|key|pem|crl|p12))`)
 
 // directive is the first word of a line, a "-" before it included.
 var directive = regexp.MustCompile(`^-?[\w-]+:?`)

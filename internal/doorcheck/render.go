@@ -18,10 +18,15 @@ type Style struct {
 func Render(r *Report, style Style) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\nchecked %s, in %d ms\n\n", style.bold(r.URL), stamp(r.CheckedAt), r.TookMS)
-	for _, line := range []struct {
+	type line struct {
 		question string
 		verdict  Verdict
-	}{{"admits the platform", r.AdmitsPlatform}, {"refuses strangers", r.RefusesStrangers}, {"refuses the revoked", r.RefusesRevoked}} {
+	}
+	lines := []line{{"admits the platform", r.AdmitsPlatform}, {"refuses strangers", r.RefusesStrangers}, {"refuses the revoked", r.RefusesRevoked}}
+	for _, standby := range r.Standbys {
+		lines = append(lines, line{"ready for " + standby.Authority, standby.Verdict})
+	}
+	for _, line := range lines {
 		fmt.Fprintf(&b, "  %-20s %s  %s\n", line.question, style.answer(line.verdict.Answer), line.verdict.Reason)
 	}
 	b.WriteString("\n" + facts(r))

@@ -17,6 +17,8 @@ type Report struct {
 	RefusesStrangers Verdict `json:"refuses_strangers"`
 	// RefusesRevoked stands apart: by default no server loads a revocation list.
 	RefusesRevoked Verdict `json:"refuses_revoked"`
+	// Standbys tell whether the endpoint is ready for the platform's next authorities. Nobody is locked out today by those that it is not ready for.
+	Standbys []Readiness `json:"standbys"`
 
 	Findings []Finding `json:"findings"` // the gravest first
 	Untold   []string  `json:"untold"`   // what was not tried, or could not be told, and why

@@ -90,30 +90,6 @@ var otherRules = []rule{
 		advice: "Answer a POST of JSON with 200 and JSON, within the platform's time.",
 	},
 	{
-		code: "intermediate_refused", title: "Not ready for a platform certificate behind an intermediate CA", severity: Warning,
-		when: func(s *sight) *match {
-			p := s.as(AsIntermediate)
-			if s.lead == nil || p == nil || s.lead.Outcome != Admitted || p.Outcome != Refused {
-				return nil
-			}
-			return surely(p.saw(), s.lead.saw())
-		},
-		advice: "Nothing fails today. Before the platform moves behind an intermediate CA, let the server verify chains of two certificates above the client's.",
-		mends:  verifyDepth,
-	},
-	{
-		code: "next_root_refused", title: "Not ready for the platform's next root", severity: Warning,
-		when: func(s *sight) *match {
-			p := s.as(AsNextRoot)
-			if s.lead == nil || p == nil || s.lead.Outcome != Admitted || p.Outcome != Refused {
-				return nil
-			}
-			return surely(p.saw(), s.lead.saw())
-		},
-		advice: "Nothing fails today. Before the roll-over, fetch {ca}.crt again: the published file then holds both roots.",
-		mends:  clientCA,
-	},
-	{
 		code: "clock_off", title: "The server's clock is wrong", severity: Warning, unless: []string{"clock_behind", "clock_ahead"},
 		when: func(s *sight) *match {
 			if s.clock == nil || time.Duration(s.clock.SkewMS)*time.Millisecond > -clockTolerance && time.Duration(s.clock.SkewMS)*time.Millisecond < clockTolerance {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
@@ -70,21 +71,19 @@ func (s *sight) lookAtAsking() {
 		if len(s.asks.Listed) < listed {
 			s.asks.Listed = append(s.asks.Listed, name)
 		}
-		if s.isOurs(raw) {
+		switch {
+		case s.isOurs(raw):
 			s.asks.HasOurs = true
-		} else {
+		case !among(s.FurtherCAs, raw):
 			s.foreign = append(s.foreign, name)
 		}
 	}
 }
 
-func (s *sight) isOurs(rawName []byte) bool {
-	for _, ca := range s.ClientCAs {
-		if bytes.Equal(ca.RawSubject, rawName) {
-			return true
-		}
-	}
-	return false
+func (s *sight) isOurs(rawName []byte) bool { return among(s.ClientCAs, rawName) }
+
+func among(list []*x509.Certificate, rawName []byte) bool {
+	return slices.ContainsFunc(list, func(ca *x509.Certificate) bool { return bytes.Equal(ca.RawSubject, rawName) })
 }
 
 // distinguishedName is a name from a CertificateRequest in the notation of RFC 2253.
@@ -150,8 +149,8 @@ func (p *Probe) attempt() string {
 		AsPlatform: "the platform's certificate", AsNobody: "no certificate", AsStranger: "a stranger's certificate",
 		AsImpostor:  "a forged certificate with the names of the platform and of its CA",
 		AsDeveloper: "another developer's certificate", AsExpired: "an expired certificate of the platform",
-		AsRevoked: "a revoked certificate of the platform", AsIntermediate: "a certificate behind an intermediate CA",
-		AsNextRoot: "a certificate under the next root",
+		AsRevoked: "a revoked certificate of the platform", AsIntermediate: "a certificate of the platform under " + p.Authority + ", which stands by",
+		AsNextRoot: "a certificate of the platform under " + p.Authority + ", which stands by",
 	}[p.Certificate]
 	if p.Version == plainVersion {
 		what = "HTTP without TLS"

@@ -216,8 +216,6 @@ func (s *sight) untold() []string {
 		{AsDeveloper, "whether another developer of the platform is refused"},
 		{AsExpired, "whether an expired certificate is refused"},
 		{AsRevoked, "whether a revoked certificate is refused"},
-		{AsIntermediate, "whether a platform certificate behind an intermediate CA would be admitted"},
-		{AsNextRoot, "whether a platform certificate under the next root would be admitted"},
 	} {
 		if s.identities[gap.role] == nil {
 			list = append(list, gap.what+": the check was given no such certificate")

@@ -186,12 +186,15 @@ func (w *world) writeFiles(t testing.TB) {
 	w.write(t, "issuing.crt", w.issuing.pem())
 	w.write(t, "twin.crt", w.twin.pem())
 	w.write(t, "next.crt", w.nextRoot.pem())
+	w.write(t, caName+"-G2.crt", w.nextRoot.pem())
 	w.write(t, "both.crt", slices.Concat(w.root.pem(), w.nextRoot.pem()))
 	w.write(t, "expired.crl", w.crl(t, w.root, w.now.Add(-8*24*time.Hour), w.now.Add(-24*time.Hour), false))
 	w.write(t, "idp.crl", w.crl(t, w.root, w.now.Add(-time.Hour), w.now.Add(24*time.Hour), true))
 	w.write(t, "other.crl", w.crl(t, w.nextRoot, w.now.Add(-time.Hour), w.now.Add(24*time.Hour), false))
 	w.write(t, "both.crl", slices.Concat(w.crl(t, w.root, w.now.Add(-time.Hour), w.now.Add(24*time.Hour), false),
 		w.crl(t, w.issuing, w.now.Add(-time.Hour), w.now.Add(24*time.Hour), false)))
+	w.write(t, "roots.crl", slices.Concat(w.crl(t, w.root, w.now.Add(-time.Hour), w.now.Add(24*time.Hour), false),
+		w.crl(t, w.nextRoot, w.now.Add(-time.Hour), w.now.Add(24*time.Hour), false)))
 	public := w.publicCAs(t)
 	w.write(t, "public.crt", public)
 	w.write(t, "public-and-ours.crt", slices.Concat(public, w.root.pem()))

@@ -8,7 +8,6 @@ package handover
 import (
 	"bytes"
 	"crypto/x509"
-	"fmt"
 	"slices"
 	"time"
 
@@ -24,29 +23,44 @@ type Authority struct {
 	RootName string
 }
 
-// Desk is where certificates are handed over.
+// Desk is where certificates are handed over. It follows the CA when authorities are added, promoted or retired.
 type Desk struct {
+	ca   *ca.CA
+	name pki.Name // what the platform's certificates are called
+	kept ca.PerRoster[*knowledge]
+}
+
+// knowledge is what the desk knows of the authorities.
+type knowledge struct {
 	authorities map[string]Authority // by name
 
-	profiles  []string // those of the platform's certificates
-	authority string   // who issues them; empty where nobody here does
-	name      pki.Name // what they are called
-	depth     int      // how many certificates lead from one to the root, the root included
-	crlURLs   []string
+	profiles []string // those of the platform's certificates
+	client   bundle.Authority
+	issuers  []byte // who certifies the platform, PEM
+	depth    int    // how many certificates lead from one to the root at most, the root included
+	crlURLs  []string
 }
 
 // New returns the desk of a CA. clientName is the name in the platform's client certificate, which the configurations admit alone; zero means
 // callback.platform.internal.
 func New(c *ca.CA, clientName pki.Name) *Desk {
-	d := &Desk{authorities: make(map[string]Authority), name: clientName}
+	d := &Desk{ca: c, name: clientName}
 	if clientName.IsZero() {
 		d.name = pki.RecordedName("callback.platform.internal")
 	}
+	return d
+}
+
+func (d *Desk) knows() *knowledge { return d.kept.Of(d.ca, func() *knowledge { return learn(d.ca) }) }
+
+func learn(c *ca.CA) *knowledge {
+	k := &knowledge{authorities: make(map[string]Authority)}
+	issuers := c.Issuers()
 	names := make(map[string]string) // of the roots, by their DER
-	for _, i := range c.Issuers() {
+	for _, i := range issuers {
 		names[string(i.Certificate().Raw)] = i.Name()
 	}
-	for _, i := range c.Issuers() {
+	for _, i := range issuers {
 		a := Authority{Root: pki.EncodeCertificate(i.Root().Raw), RootName: names[string(i.Root().Raw)]}
 		if path := i.Chain(); len(path) > 0 {
 			a.Chain = pki.EncodeCertificate(i.Certificate().Raw)
@@ -54,19 +68,40 @@ func New(c *ca.CA, clientName pki.Name) *Desk {
 				a.Chain = append(a.Chain, pki.EncodeCertificate(parent.Raw)...)
 			}
 		}
-		d.authorities[i.Name()] = a
+		k.authorities[i.Name()] = a
 		for _, profile := range i.Profiles() {
 			if profile.EKU == x509.ExtKeyUsageClientAuth {
-				d.profiles = append(d.profiles, profile.Name)
-				d.authority, d.depth = i.Name(), 1+len(i.Chain())
-				d.crlURLs = crlURLs(c, append([]*x509.Certificate{i.Certificate()}, i.Chain()...))
+				k.profiles = append(k.profiles, profile.Name)
 			}
 		}
 	}
-	return d
+	if len(k.profiles) > 0 {
+		k.admit(c, names)
+	}
+	return k
 }
 
-// crlURLs are where the lists of the authorities on a path are; none, unless all of them have one.
+// admit notes whom servers are to let in: whoever the platform's certificates come from now and, during a roll-over, came from or will come from.
+func (k *knowledge) admit(c *ca.CA, names map[string]string) {
+	var roots, path []*x509.Certificate
+	for _, i := range c.TrustedFor(ca.UsageClientAuth) {
+		k.depth = max(k.depth, 1+len(i.Chain()))
+		k.issuers = append(k.issuers, pki.EncodeCertificate(i.Certificate().Raw)...)
+		for _, certificate := range append([]*x509.Certificate{i.Certificate()}, i.Chain()...) {
+			if !slices.ContainsFunc(path, certificate.Equal) {
+				path = append(path, certificate)
+			}
+		}
+		if !slices.ContainsFunc(roots, i.Root().Equal) {
+			roots = append(roots, i.Root())
+			k.client.Certificates = append(k.client.Certificates, pki.EncodeCertificate(i.Root().Raw)...)
+		}
+	}
+	k.client.Name = names[string(roots[0].Raw)]
+	k.crlURLs = crlURLs(c, path)
+}
+
+// crlURLs are where the lists of authorities are; none, unless all of them have one.
 func crlURLs(c *ca.CA, path []*x509.Certificate) (list []string) {
 	for _, certificate := range path {
 		for _, i := range c.Issuers() {
@@ -83,18 +118,18 @@ func crlURLs(c *ca.CA, path []*x509.Certificate) (list []string) {
 
 // Authority is what stands behind a certificate.
 func (d *Desk) Authority(cert *ca.Certificate) (Authority, error) {
-	a, known := d.authorities[cert.Authority]
+	a, known := d.knows().authorities[cert.Authority]
 	if !known {
-		return Authority{}, fmt.Errorf("the authority %s of the certificate %s is not loaded", cert.Authority, cert.Serial)
+		return Authority{}, ca.NotHereYet(cert.Authority)
 	}
 	return a, nil
 }
 
 // Platform tells whether a profile is for the platform's own certificates, which no server is configured with.
-func (d *Desk) Platform(profile string) bool { return slices.Contains(d.profiles, profile) }
+func (d *Desk) Platform(profile string) bool { return slices.Contains(d.knows().profiles, profile) }
 
 // Configures tells whether a bundle can be made: some authority here issues the platform's certificates, so that servers can be told whom to admit.
-func (d *Desk) Configures() bool { return d.authority != "" }
+func (d *Desk) Configures() bool { return len(d.knows().profiles) > 0 }
 
 // Input is what is packed with a certificate, and with its key, if that was made here.
 func (d *Desk) Input(cert *ca.Certificate, key []byte) (bundle.Input, error) {
@@ -106,10 +141,10 @@ func (d *Desk) Input(cert *ca.Certificate, key []byte) (bundle.Input, error) {
 	if err != nil {
 		return bundle.Input{}, err
 	}
-	client := d.authorities[d.authority]
+	k := d.knows()
 	return bundle.Input{
 		Certificate: pki.EncodeCertificate(der), Chain: by.Chain, Key: key, Root: bundle.Authority{Name: by.RootName, Certificates: by.Root},
-		ClientCA: bundle.Authority{Name: client.RootName, Certificates: client.Root}, ClientName: d.name, VerifyDepth: d.depth, CRLURLs: d.crlURLs,
+		ClientCA: k.client, ClientIssuers: k.issuers, ClientName: d.name, VerifyDepth: k.depth, CRLURLs: k.crlURLs,
 	}, nil
 }
 

@@ -22,7 +22,7 @@ var caRules = []rule{
 			return one(s.asks() && s.of(clientCA) == nil && s.caPath == nil && len(s.extraCA) == 0, func() match { return found(s.of(verify)) })
 		},
 		why:    "Apache refuses every caller; nginx does not start.",
-		advice: "Name the platform's CA with {client CA}: 'imca ca fetch' gets the file.",
+		advice: "Name the platform's CA with {client CA}: 'imca ca fetch clients' gets the file.",
 	},
 	{
 		code: "ca_system", title: "Callers with a certificate of any public CA get in", severity: Fault,
@@ -62,7 +62,7 @@ var caRules = []rule{
 			return matches
 		},
 		why:    "The platform is refused (unknown certificate authority).",
-		advice: "Fetch the platform's CA with 'imca ca fetch', and name that file.",
+		advice: "Fetch the platform's CA with 'imca ca fetch clients', and name that file.",
 	},
 	{
 		code: "ca_foreign", title: "Certificates of another CA get in, too", severity: Fault, unless: []string{"ca_system", "ca_not_ours"},
@@ -96,7 +96,7 @@ var caRules = []rule{
 			return one(len(missing) > 0, func() match { return found(s.cas[len(s.cas)-1].by, "missing: "+subjects(missing)) })
 		},
 		why:    "While one root follows another, the platform may show a certificate of either: with one of them alone, calls will end.",
-		advice: "Fetch the file again with 'imca ca fetch'.",
+		advice: "Fetch the file again with 'imca ca fetch clients'.",
 	},
 	{
 		code: "ca_no_root", title: "The file holds no root", severity: Fault, unless: []string{"ca_not_ours"},
@@ -126,7 +126,7 @@ var caRules = []rule{
 			})
 		},
 		why:    "Whatever it has certified is refused.",
-		advice: "Fetch the platform's CA with 'imca ca fetch'.",
+		advice: "Fetch the platform's CA with 'imca ca fetch clients'.",
 	},
 }
 

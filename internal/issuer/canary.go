@@ -18,7 +18,7 @@ const maxCanaryLife = 25 * time.Hour
 
 // CanaryRequest asks for a canary. Everything is required.
 type CanaryRequest struct {
-	Like                string // the profile whose certificates it is to look like: its usage and its fixed subject
+	Like                string // the profile whose certificates it is to look like, which the authority issues or stands by for
 	Serial              pki.Serial
 	Name                pki.Name // the only name, and the common name
 	PublicKey           crypto.PublicKey
@@ -30,7 +30,10 @@ type CanaryRequest struct {
 func (i *Issuer) PrepareCanary(request CanaryRequest) (*Draft, error) {
 	profile, known := i.Profile(request.Like)
 	if !known {
-		return nil, refuse("Like", "the authority %s does not issue the profile %q: give one that it issues", i.name, request.Like)
+		profile, known = i.Standby(request.Like)
+	}
+	if !known {
+		return nil, refuse("Like", "the authority %s neither issues the profile %q nor stands by for it: give one that it does", i.name, request.Like)
 	}
 	profile.Name, profile.MaxValidity, profile.MaxNames = CanaryProfile, maxCanaryLife, 1
 	draft, err := i.prepare(Request{

@@ -43,6 +43,28 @@ func TestCanary(t *testing.T) {
 	require.ErrorContains(t, err, "does not issue the profile")
 }
 
+func TestCanaryOfAnAuthorityThatStandsBy(t *testing.T) {
+	key := keyOf(t, pki.ECDSAP256, 1)
+	config := issuer.Config{Name: "Next", Certificate: newRoot(t, key), Key: key, StandsBy: issuer.DefaultProfiles()[1:]}
+	by, err := issuer.New(config)
+	require.NoError(t, err)
+	require.Empty(t, by.Profiles())
+	require.Len(t, by.StandsBy(), 1)
+	_, err = by.PrepareCanary(canaryRequest(t, issuer.ClientProfile))
+	require.NoError(t, err)
+	_, err = by.PrepareCanary(canaryRequest(t, issuer.ServerProfile))
+	require.ErrorContains(t, err, "nor stands by for it")
+	_, err = by.Prepare(func() issuer.Request { r := request(t, "www.example.com"); r.Profile = issuer.ClientProfile; return r }())
+	require.ErrorContains(t, err, "does not issue the profile", "its time has not come")
+
+	config.Profiles = config.StandsBy
+	_, err = issuer.New(config)
+	require.ErrorContains(t, err, `profile "client" is there twice`)
+	config.StandsBy, config.Retired = nil, true
+	_, err = issuer.New(config)
+	require.ErrorContains(t, err, "it is retired and issues a profile")
+}
+
 func TestCanaryThatHasEnded(t *testing.T) {
 	by := direct(t, keyOf(t, pki.ECDSAP256, 1))
 	request := canaryRequest(t, issuer.ClientProfile)
@@ -54,7 +76,7 @@ func TestCanaryThatHasEnded(t *testing.T) {
 func TestCanaryRefused(t *testing.T) {
 	by := direct(t, keyOf(t, pki.ECDSAP256, 1))
 	for why, change := range map[string]func(*issuer.CanaryRequest){
-		"does not issue the profile": func(r *issuer.CanaryRequest) { r.Like = "canary" },
+		"neither issues the profile": func(r *issuer.CanaryRequest) { r.Like = "canary" },
 		"at most 25h0m0s":            func(r *issuer.CanaryRequest) { r.NotAfter = r.NotBefore.Add(25 * time.Hour) },
 		"before its issuer":          func(r *issuer.CanaryRequest) { r.NotBefore = start.Add(-2 * time.Hour) },
 		"key of the authority":       func(r *issuer.CanaryRequest) { r.PublicKey = keyOf(t, pki.ECDSAP256, 1).Public() },
@@ -68,7 +90,7 @@ func TestCanaryRefused(t *testing.T) {
 	}
 	_, below := issuing(t, keyOf(t, pki.ECDSAP256, 1), keyOf(t, pki.ECDSAP256, 2))
 	_, err := below.PrepareCanary(canaryRequest(t, issuer.ClientProfile))
-	require.ErrorContains(t, err, "does not issue", "an authority for servers makes no client of any kind")
+	require.ErrorContains(t, err, "neither issues", "an authority for servers makes no client of any kind")
 
 	profile := issuer.DefaultProfiles()[1]
 	profile.Name = issuer.CanaryProfile

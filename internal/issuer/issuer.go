@@ -18,6 +18,8 @@ type Config struct {
 	Chain       []*x509.Certificate // its parent and so on, up to and with the root; empty for a root
 	Key         crypto.Signer       // nil for an authority that rests: it can do all but sign
 	Profiles    []Profile           // what it issues; may be empty, as of a root above an issuing CA
+	StandsBy    []Profile           // what it is to issue when its time has come: until then it signs canaries of these, and nothing else
+	Retired     bool                // nobody is to trust it any more; what became of its certificates is told as before
 	BaseURL     string              // where CRL, OCSP and CA certificate are published, http://…; "" leaves them out of certificates
 }
 
@@ -29,6 +31,8 @@ type Issuer struct {
 	certificate *x509.Certificate
 	chain       []*x509.Certificate
 	profiles    []Profile
+	standsBy    []Profile
+	retired     bool
 	urls        urls
 	authorityID []byte // for the authority key identifiers of what it signs
 	hashes      []authorityHashes
@@ -66,7 +70,10 @@ func newIssuer(config Config) (*Issuer, error) {
 		return nil, err
 	}
 	i := &Issuer{
-		signer: s, name: config.Name, certificate: own, chain: slices.Clone(config.Chain), authorityID: own.SubjectKeyId,
+		signer: s, name: config.Name, certificate: own, chain: slices.Clone(config.Chain), authorityID: own.SubjectKeyId, retired: config.Retired,
+	}
+	if i.retired && len(config.Profiles) > 0 {
+		return nil, errors.New("it is retired and issues a profile: give that to another authority")
 	}
 	if len(i.authorityID) == 0 {
 		// Verifiers compare the two identifiers only if both are there; strict
@@ -77,9 +84,16 @@ func newIssuer(config Config) (*Issuer, error) {
 		return nil, err
 	}
 	for _, profile := range config.Profiles {
-		if err := i.addProfile(profile); err != nil {
+		if err := i.checkProfile(profile); err != nil {
 			return nil, err
 		}
+		i.profiles = append(i.profiles, profile.clone())
+	}
+	for _, profile := range config.StandsBy {
+		if err := i.checkProfile(profile); err != nil {
+			return nil, err
+		}
+		i.standsBy = append(i.standsBy, profile.clone())
 	}
 	if i.urls, err = publishedAt(config.BaseURL, config.Name); err != nil {
 		return nil, err
@@ -95,11 +109,13 @@ func samePublicKey(a, b crypto.PublicKey) bool {
 	return ok && key.Equal(b)
 }
 
-func (i *Issuer) addProfile(profile Profile) error {
+// checkProfile says what keeps the authority from issuing one more profile.
+func (i *Issuer) checkProfile(profile Profile) error {
 	if err := profile.Validate(); err != nil {
 		return err
 	}
-	if _, known := i.Profile(profile.Name); known {
+	_, known := i.Profile(profile.Name)
+	if _, waits := i.Standby(profile.Name); known || waits {
 		return fmt.Errorf("profile %q is there twice: leave one out", profile.Name)
 	}
 	for _, ca := range append([]*x509.Certificate{i.certificate}, i.chain...) {
@@ -108,7 +124,6 @@ func (i *Issuer) addProfile(profile Profile) error {
 				profile.Name, ca.Subject, usageName(profile.EKU))
 		}
 	}
-	i.profiles = append(i.profiles, profile.clone())
 	return nil
 }
 
@@ -161,8 +176,22 @@ func (i *Issuer) Root() *x509.Certificate {
 }
 
 // Profile is the profile of that name, if the authority issues it.
-func (i *Issuer) Profile(name string) (Profile, bool) {
-	for _, profile := range i.profiles {
+func (i *Issuer) Profile(name string) (Profile, bool) { return named(i.profiles, name) }
+
+// Profiles lists what the authority issues.
+func (i *Issuer) Profiles() []Profile { return clones(i.profiles) }
+
+// Standby is the profile of that name, if the authority stands by for it.
+func (i *Issuer) Standby(name string) (Profile, bool) { return named(i.standsBy, name) }
+
+// StandsBy lists what the authority is to issue when its time has come.
+func (i *Issuer) StandsBy() []Profile { return clones(i.standsBy) }
+
+// Retired tells whether nobody is to trust the authority any more.
+func (i *Issuer) Retired() bool { return i.retired }
+
+func named(profiles []Profile, name string) (Profile, bool) {
+	for _, profile := range profiles {
 		if profile.Name == name {
 			return profile.clone(), true
 		}
@@ -170,13 +199,12 @@ func (i *Issuer) Profile(name string) (Profile, bool) {
 	return Profile{}, false
 }
 
-// Profiles lists what the authority issues.
-func (i *Issuer) Profiles() []Profile {
-	profiles := make([]Profile, len(i.profiles))
-	for n, profile := range i.profiles {
-		profiles[n] = profile.clone()
+func clones(profiles []Profile) []Profile {
+	list := make([]Profile, len(profiles))
+	for n, profile := range profiles {
+		list[n] = profile.clone()
 	}
-	return profiles
+	return list
 }
 
 // CRLURL is where the authority's revocation list is, as its certificates say it; empty without a base URL.

@@ -38,8 +38,9 @@ type Config struct {
 
 // door serves what changes.
 type door struct {
-	ca  *ca.CA
-	now func() time.Time
+	ca    *ca.CA
+	files ca.PerRoster[map[string]file]
+	now   func() time.Time
 }
 
 // known tells whether there is an authority of that name.
@@ -60,14 +61,15 @@ func (d *door) known(authority string) bool {
 //	GET, POST /ocsp/{authority}
 //	                          OCSP (RFC 6960), the request in the path or in the body
 //	GET /ca/bundle.pem        every root that is to be trusted: several while a root is replaced, or where platform and developers have separate ones
+//	GET /ca/clients.pem       those of them that the platform's certificates stand under: what developers' servers let in, now and after a roll-over
 func New(cfg Config) http.Handler {
-	files := certificateFiles(cfg.CA)
 	d := &door{ca: cfg.CA, now: cfg.Now}
 	if d.now == nil {
 		d.now = time.Now
 	}
 	r := cfg.Frame.Router()
 	r.Get("/ca/{file}", cfg.Frame.Public(func(w http.ResponseWriter, r *http.Request) error {
+		files := d.files.Of(d.ca, func() map[string]file { return certificateFiles(d.ca) })
 		f, found := files[chi.URLParam(r, "file")]
 		if !found {
 			return web.Refuse(ca.KindNotFound, "There is no such file: fetch one of %s.", strings.Join(slices.Sorted(maps.Keys(files)), ", "))
@@ -107,20 +109,30 @@ func newFile(name, mediaType string, content []byte) file {
 func certificateFiles(c *ca.CA) map[string]file {
 	files := make(map[string]file)
 	add := func(f file) { files[f.name] = f }
-	var (
-		bundle []byte
-		roots  []*x509.Certificate
-	)
+	var trusted, clients []*x509.Certificate
 	for _, i := range c.Issuers() {
 		add(newFile(i.Name()+".crt", pemType, pki.EncodeCertificate(i.Certificate().Raw)))
 		add(newFile(i.Name()+".der", derType, i.Certificate().Raw))
-		if root := i.Root(); !slices.ContainsFunc(roots, root.Equal) {
-			roots = append(roots, root)
-			bundle = append(bundle, pki.EncodeCertificate(root.Raw)...)
+		if !i.Retired() {
+			trusted = append(trusted, i.Root())
 		}
 	}
-	add(newFile("bundle.pem", pemType, bundle))
+	for _, i := range c.TrustedFor(ca.UsageClientAuth) {
+		clients = append(clients, i.Root())
+	}
+	add(newFile("bundle.pem", pemType, each(trusted)))
+	add(newFile("clients.pem", pemType, each(clients)))
 	return files
+}
+
+// each is certificates in PEM, each once.
+func each(certificates []*x509.Certificate) (text []byte) {
+	for n, c := range certificates {
+		if !slices.ContainsFunc(certificates[:n], c.Equal) {
+			text = append(text, pki.EncodeCertificate(c.Raw)...)
+		}
+	}
+	return text
 }
 
 // serve answers GET and HEAD, conditional ones too (RFC 9110, Section 13.1.2). Ranges are left out: the files are smaller than their headers are worth.

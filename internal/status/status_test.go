@@ -42,7 +42,10 @@ type world struct {
 	url    string
 	door   http.Handler
 	client *http.Client
+	newKey func(authority string, kind pki.KeyType) (crypto.Signer, string, error)
 }
+
+var admin = ca.Principal{Name: "root", Role: ca.RoleAdmin}
 
 func newWorld(t testing.TB, hierarchy ca.Hierarchy) *world {
 	t.Helper()
@@ -52,19 +55,19 @@ func newWorld(t testing.TB, hierarchy ca.Hierarchy) *world {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.Close() })
 	keys := make(map[string]crypto.Signer)
-	authorities, err := ca.Establish(t.Context(), s, ca.Principal{Name: "root", Role: ca.RoleAdmin}, ca.Establishment{
-		Hierarchy: hierarchy,
-		NewKey: func(authority string, kind pki.KeyType) (crypto.Signer, string, error) {
-			key, err := kind.Generate()
-			keys["memory:"+authority] = key
-			return key, "memory:" + authority, err
-		},
-	}, start)
+	w := &world{store: s, newKey: func(authority string, kind pki.KeyType) (crypto.Signer, string, error) {
+		key, err := kind.Generate()
+		keys["memory:"+authority] = key
+		return key, "memory:" + authority, err
+	}}
+	authorities, err := ca.Establish(t.Context(), s, admin, ca.Establishment{Hierarchy: hierarchy, NewKey: w.newKey}, start)
 	require.NoError(t, err)
-	issuers, err := ca.Load(authorities, issuer.DefaultProfiles(), "http://ca.example", func(ref string) (crypto.Signer, error) { return keys[ref], nil })
+	load := func(recorded []ca.Authority) ([]*issuer.Issuer, error) {
+		return ca.Load(recorded, issuer.DefaultProfiles(), "http://ca.example", func(ref string) (crypto.Signer, error) { return keys[ref], nil })
+	}
+	issuers, err := load(authorities)
 	require.NoError(t, err)
-	w := &world{store: s}
-	w.ca, err = ca.New(ca.Config{Store: s, Issuers: issuers})
+	w.ca, err = ca.New(ca.Config{Store: s, Issuers: issuers, Open: load, Recorded: authorities})
 	require.NoError(t, err)
 	_, _, err = w.ca.CreateApp(t.Context(), operator, ca.NewApp{ID: "demo", Policy: ca.PolicyOpen})
 	require.NoError(t, err)
@@ -121,6 +124,50 @@ func TestFiles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// During a roll-over the files hold what is to be trusted, without a restart.
+func TestFilesDuringARollOver(t *testing.T) {
+	w := newWorld(t, ca.HierarchySeparate)
+	holds := func(file string, want ...string) {
+		t.Helper()
+		answer, body := w.fetch(t, "GET", file)
+		require.Equal(t, http.StatusOK, answer.StatusCode)
+		certificates, err := pki.ParseCertificates([]byte(body))
+		require.NoError(t, err)
+		var names []string
+		for _, c := range certificates {
+			names = append(names, c.Subject.CommonName)
+		}
+		require.Equal(t, want, names)
+	}
+	holds("bundle.pem", "TencentQQAuthCA", "TencentQQAuthCA-Server")
+	holds("clients.pem", "TencentQQAuthCA")
+	absent, _ := w.fetch(t, "GET", "Next.crt")
+	require.Equal(t, http.StatusNotFound, absent.StatusCode)
+	absent, _ = w.ask(t, "GET", "/crl/Next.crl", nil)
+	require.Equal(t, http.StatusNotFound, absent.StatusCode)
+
+	_, err := w.ca.AddAuthority(t.Context(), admin, ca.NewAuthority{Name: "Next", For: []string{"client"}, NewKey: w.newKey})
+	require.NoError(t, err)
+	early, _ := w.ask(t, "GET", "/crl/Next.crl", nil)
+	require.Equal(t, http.StatusServiceUnavailable, early.StatusCode)
+	require.NoError(t, w.ca.PublishCRLs(t.Context()))
+	holds("Next.crt", "Next")
+	holds("bundle.pem", "TencentQQAuthCA", "TencentQQAuthCA-Server", "Next")
+	holds("clients.pem", "TencentQQAuthCA", "Next")
+	published, _ := w.ask(t, "GET", "/crl/Next.crl", nil)
+	require.Equal(t, http.StatusOK, published.StatusCode)
+
+	_, err = w.ca.Promote(t.Context(), admin, "Next", false)
+	require.NoError(t, err)
+	holds("clients.pem", "Next", "TencentQQAuthCA")
+	require.NoError(t, w.ca.Retire(t.Context(), admin, "TencentQQAuthCA", true, false))
+	holds("clients.pem", "Next")
+	holds("bundle.pem", "TencentQQAuthCA-Server", "Next")
+	holds("TencentQQAuthCA.crt", "TencentQQAuthCA")
+	published, _ = w.ask(t, "GET", "/crl/TencentQQAuthCA.crl", nil)
+	require.Equal(t, http.StatusOK, published.StatusCode, "its list goes on")
 }
 
 func TestHeaders(t *testing.T) {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/imca-project/imca/internal/ca"
@@ -14,9 +15,9 @@ func (s *Store) CreateAuthorities(ctx context.Context, as []ca.Authority, act ca
 			return err
 		}
 		for _, a := range as {
-			n, err := tx.exec(ctx, `INSERT INTO authorities (name, position, parent, certificate, key_ref, profiles, created_at)
-				VALUES ($1, (SELECT COALESCE(MAX(position), 0) + 1 FROM authorities), $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-				a.Name, orNull(a.Parent), a.Certificate, a.KeyRef, strings.Join(a.Profiles, " "), micros(a.CreatedAt))
+			n, err := tx.exec(ctx, `INSERT INTO authorities (name, position, parent, certificate, key_ref, profiles, stands_by, created_at, retired_at)
+				VALUES ($1, (SELECT COALESCE(MAX(position), 0) + 1 FROM authorities), $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
+				a.Name, orNull(a.Parent), a.Certificate, a.KeyRef, strings.Join(a.Profiles, " "), strings.Join(a.StandsBy, " "), micros(a.CreatedAt), microsOrNull(a.RetiredAt))
 			if err != nil {
 				return err
 			}
@@ -50,15 +51,40 @@ func (s *Store) ChangeKeyRef(ctx context.Context, name, from, to string, act ca.
 	})
 }
 
+// ChangeAuthorities implements ca.Store. Rows are changed in the order of their names, so that two changes of the same ones wait for each other.
+func (s *Store) ChangeAuthorities(ctx context.Context, from, to []ca.Authority, act ca.Act) error {
+	order := make([]int, len(from))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return strings.Compare(from[a].Name, from[b].Name) })
+	return s.change(ctx, func(tx statements) error {
+		if err := begin(ctx, tx, act); err != nil {
+			return err
+		}
+		for _, i := range order {
+			was, is := from[i], to[i]
+			err := changedOne(tx.exec(ctx, `UPDATE authorities SET profiles = $2, stands_by = $3, retired_at = $4
+				WHERE name = $1 AND profiles = $5 AND stands_by = $6 AND (retired_at IS NULL) = $7`,
+				text(was.Name), strings.Join(is.Profiles, " "), strings.Join(is.StandsBy, " "), microsOrNull(is.RetiredAt),
+				strings.Join(was.Profiles, " "), strings.Join(was.StandsBy, " "), was.RetiredAt.IsZero()))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // ListAuthorities implements ca.Store.
 func (s *Store) ListAuthorities(ctx context.Context) (as []ca.Authority, err error) {
 	err = s.db.query(ctx, func(r row) error {
 		var a ca.Authority
-		var profiles string
-		err := r.Scan(&a.Name, &a.Parent, &a.Certificate, &a.KeyRef, &profiles, instant{&a.CreatedAt})
-		a.Profiles = words(profiles)
+		var profiles, standsBy string
+		err := r.Scan(&a.Name, &a.Parent, &a.Certificate, &a.KeyRef, &profiles, &standsBy, instant{&a.CreatedAt}, instant{&a.RetiredAt})
+		a.Profiles, a.StandsBy = words(profiles), words(standsBy)
 		as = append(as, a)
 		return err
-	}, `SELECT name, COALESCE(parent, ''), certificate, key_ref, profiles, created_at FROM authorities ORDER BY position`)
+	}, `SELECT name, COALESCE(parent, ''), certificate, key_ref, profiles, stands_by, created_at, retired_at FROM authorities ORDER BY position`)
 	return as, err
 }

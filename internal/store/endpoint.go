@@ -10,13 +10,13 @@ import (
 	"github.com/imca-project/imca/internal/pki"
 )
 
-const endpointColumns = `id, app, url, name, callback, created_at, created_by, due_at, cause, seen_at, checked_at, check_id, summary, alerts, version`
+const endpointColumns = `id, app, url, name, callback, created_at, created_by, due_at, cause, seen_at, checked_at, check_id, summary, alerts, ready, unready, version`
 
 func scanEndpoint(r row) (e ca.Endpoint, err error) {
-	var name, alerts string
+	var name, alerts, ready, unready string
 	err = r.Scan(&e.ID, &e.App, &e.URL, &name, &e.Callback, instant{&e.CreatedAt}, &e.CreatedBy, instant{&e.DueAt}, &e.Cause, instant{&e.SeenAt},
-		instant{&e.CheckedAt}, &e.CheckID, &e.Summary, &alerts, &e.Version)
-	e.Name = pki.RecordedName(name)
+		instant{&e.CheckedAt}, &e.CheckID, &e.Summary, &alerts, &ready, &unready, &e.Version)
+	e.Name, e.Ready, e.Unready = pki.RecordedName(name), words(ready), words(unready)
 	for _, word := range words(alerts) {
 		e.Alerts = append(e.Alerts, ca.Alert(word))
 	}
@@ -51,7 +51,7 @@ func (s *Store) CreateEndpoint(ctx context.Context, e ca.Endpoint, most int, act
 			return err
 		}
 		_, err = tx.exec(ctx, `INSERT INTO endpoints (`+endpointColumns+`, slot, reversed, wildcard)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, '', '', '', $11, $12, $13, $14)`,
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, '', '', '', '', '', $11, $12, $13, $14)`,
 			e.ID, text(e.App), text(e.URL), e.Name.String(), e.Callback, micros(e.CreatedAt), text(e.CreatedBy), micros(e.DueAt), string(e.Cause), micros(e.SeenAt),
 			e.Version, slot, searchKey(e.Name), wildcardKey(e.Name))
 		if err != nil && s.db.badRow(err) {
@@ -154,7 +154,8 @@ func finishEndpoint(ctx context.Context, tx statements, e *ca.Endpoint) error {
 	for i, a := range e.Alerts {
 		alerts[i] = string(a)
 	}
-	return changedOne(tx.exec(ctx, `UPDATE endpoints SET due_at = $3, cause = $4, checked_at = $5, check_id = $6, summary = $7, alerts = $8, version = version + 1
-		WHERE id = $1 AND version = $2`,
-		text(e.ID), e.Version, micros(e.DueAt), string(e.Cause), microsOrNull(e.CheckedAt), text(e.CheckID), text(e.Summary), strings.Join(alerts, " ")))
+	return changedOne(tx.exec(ctx, `UPDATE endpoints SET due_at = $3, cause = $4, checked_at = $5, check_id = $6, summary = $7, alerts = $8, ready = $9, unready = $10,
+		version = version + 1 WHERE id = $1 AND version = $2`,
+		text(e.ID), e.Version, micros(e.DueAt), string(e.Cause), microsOrNull(e.CheckedAt), text(e.CheckID), text(e.Summary), strings.Join(alerts, " "),
+		strings.Join(e.Ready, " "), strings.Join(e.Unready, " ")))
 }

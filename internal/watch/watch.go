@@ -26,8 +26,8 @@ type Config struct {
 	// Records are what must be served.
 	Records Records
 
-	// Authorities are whose lists are read.
-	Authorities []Authority
+	// Authorities are whose lists are read, asked for at each look.
+	Authorities func() []Authority
 
 	// Fetch asks the public door: GET of a path such as "/crl/NAME.crl", or POST where there is a body. The answer is the body of a
 	// response with the status 200. It bounds time and size.
@@ -64,7 +64,7 @@ type Records interface {
 // Watcher reads what is served. It is for one goroutine.
 type Watcher struct {
 	records     Records
-	authorities []Authority
+	authorities func() []Authority
 	fetch       func(ctx context.Context, path string, body []byte) ([]byte, error)
 	report      func([]ca.RevocationReport)
 	settle      time.Duration
@@ -141,8 +141,9 @@ func (w *Watcher) tell(reports []ca.RevocationReport) {
 
 // Look reads the list of each authority once, and asks by OCSP.
 func (w *Watcher) Look(ctx context.Context) []ca.RevocationReport {
-	reports := make([]ca.RevocationReport, 0, len(w.authorities))
-	for _, a := range w.authorities {
+	authorities := w.authorities()
+	reports := make([]ca.RevocationReport, 0, len(authorities))
+	for _, a := range authorities {
 		r := ca.RevocationReport{Authority: a.Name, At: w.now().UTC()}
 		list, err := w.list(ctx, a)
 		if err == nil {

@@ -74,7 +74,9 @@ func newWorld(t *testing.T) *world {
 	})})
 	w.watcher = watch.New(watch.Config{
 		Records: s, Fetch: w.fetch, Settle: time.Millisecond, Now: clock, Report: w.ca.NoteRevocation, Log: slog.New(slog.DiscardHandler),
-		Authorities: []watch.Authority{{Name: name, Certificate: issuers[0].Certificate(), Interval: time.Hour}},
+		Authorities: func() []watch.Authority {
+			return []watch.Authority{{Name: name, Certificate: issuers[0].Certificate(), Interval: time.Hour}}
+		},
 	})
 	return w
 }
@@ -307,7 +309,9 @@ func TestRestingAuthority(t *testing.T) {
 			asked += path
 			return w.fetch(ctx, path, body)
 		},
-		Authorities: []watch.Authority{{Name: name, Certificate: w.ca.Issuers()[0].Certificate()}},
+		Authorities: func() []watch.Authority {
+			return []watch.Authority{{Name: name, Certificate: w.ca.Issuers()[0].Certificate()}}
+		},
 	})
 	w.now = w.now.Add(5 * 24 * time.Hour)
 	require.Empty(t, w.look().Faults)
@@ -338,7 +342,7 @@ func TestWatch(t *testing.T) {
 				require.Len(t, found[0].Faults, 1)
 			},
 			Log:         slog.New(slog.NewTextHandler(io.MultiWriter(&log), nil)),
-			Authorities: []watch.Authority{{Name: name, Certificate: &x509.Certificate{}}},
+			Authorities: func() []watch.Authority { return []watch.Authority{{Name: name, Certificate: &x509.Certificate{}}} },
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		answer = fmt.Errorf("connection refused")

@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -15,6 +17,8 @@ var authorityTests = map[string]func(*testing.T, *suite){
 	"parents come first":          parentsFirst,
 	"there are none at the start": noAuthorities,
 	"a key moves":                 keyMoves,
+	"profiles move":               profilesMove,
+	"authorities retire":          authoritiesRetire,
 }
 
 // newHierarchy is a root that issues client certificates, and below it an authority that issues server certificates.
@@ -63,6 +67,50 @@ func keyMoves(t *testing.T, s *suite) {
 	s.must(s.ChangeKeyRef(t.Context(), "Root-Issuing", want[1].KeyRef, "", NewAct(Epoch)))
 	want[1].KeyRef = ""
 	require.Equal(t, want, s.authorities())
+}
+
+func profilesMove(t *testing.T, s *suite) {
+	was := newHierarchy("Root")
+	was = append(was, ca.Authority{Name: "Next", Certificate: random(500), StandsBy: []string{"client", "edge"}, CreatedAt: Epoch})
+	s.must(s.CreateAuthorities(t.Context(), was, NewAct(Epoch)))
+	require.Equal(t, was, s.authorities())
+
+	is := slices.Clone(was)
+	is[0].Profiles, is[0].StandsBy = nil, []string{"client"}
+	is[1].Profiles, is[1].StandsBy = []string{"server"}, []string{"edge"}
+	is[2].Profiles, is[2].StandsBy = []string{"client", "edge"}, nil
+	for why, wrong := range map[string]func(a []ca.Authority){
+		"another profile":  func(a []ca.Authority) { a[0].Profiles = []string{"server"} },
+		"another standby":  func(a []ca.Authority) { a[2].StandsBy = []string{"client"} },
+		"retired already":  func(a []ca.Authority) { a[1].RetiredAt = Epoch },
+		"nobody's name":    func(a []ca.Authority) { a[1].Name = "Nobody" },
+		"no text of a row": func(a []ca.Authority) { a[1].Name = "\x00" },
+	} {
+		other := slices.Clone(was)
+		wrong(other)
+		s.unchanged(func() {
+			require.ErrorIs(t, s.ChangeAuthorities(t.Context(), other, is, NewAct(Epoch)), ca.ErrChanged, why)
+		})
+		require.Equal(t, was, s.authorities(), why)
+	}
+	s.must(s.ChangeAuthorities(t.Context(), was, is, NewAct(Epoch)))
+	require.Equal(t, is, s.authorities())
+	s.must(s.ChangeAuthorities(t.Context(), is, was, NewAct(Epoch)))
+	require.Equal(t, was, s.authorities(), "and back")
+}
+
+func authoritiesRetire(t *testing.T, s *suite) {
+	was := newHierarchy("Root")
+	s.must(s.CreateAuthorities(t.Context(), was, NewAct(Epoch)))
+	is := slices.Clone(was)
+	is[0].Profiles, is[0].RetiredAt = nil, Epoch.Add(time.Hour)
+	s.must(s.ChangeAuthorities(t.Context(), was[:1], is[:1], NewAct(Epoch)))
+	require.Equal(t, is, s.authorities())
+	s.unchanged(func() {
+		require.ErrorIs(t, s.ChangeAuthorities(t.Context(), was[:1], is[:1], NewAct(Epoch)), ca.ErrChanged)
+	})
+	s.must(s.ChangeAuthorities(t.Context(), is[:1], was[:1], NewAct(Epoch)))
+	require.Equal(t, was, s.authorities(), "trusted again")
 }
 
 func authorityParent(t *testing.T, s *suite) {

@@ -62,6 +62,7 @@ func cancelledCallers(t *testing.T, s *suite) {
 			"Token":             func() error { _, err := s.Token(ctx, "tok_1"); return err },
 			"RevokeToken":       func() error { return s.RevokeToken(ctx, "tok_1", Epoch, NewAct(Epoch)) },
 			"CreateAuthorities": func() error { return s.CreateAuthorities(ctx, newHierarchy("Root"), NewAct(Epoch)) },
+			"ChangeAuthorities": func() error { return s.ChangeAuthorities(ctx, nil, nil, NewAct(Epoch)) },
 			"ListAuthorities":   func() error { _, err := s.ListAuthorities(ctx); return err },
 			"RecordEvent":       func() error { return s.RecordEvent(ctx, NewEvent(Epoch, ca.ActReadApp)) },
 			"ListEvents":        func() error { _, err := s.ListEvents(ctx, ca.EventQuery{Limit: 1}); return err },

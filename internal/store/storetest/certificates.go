@@ -249,6 +249,11 @@ func changesLeaveEvents(t *testing.T, s *suite) {
 		func(act ca.Act) error { return s.CreateToken(t.Context(), NewToken("tok_1", "gamma"), act) },
 		func(act ca.Act) error { return s.RevokeToken(t.Context(), "tok_1", Epoch, act) },
 		func(act ca.Act) error { return s.CreateAuthorities(t.Context(), newHierarchy("Root"), act) },
+		func(act ca.Act) error {
+			from := newHierarchy("Root")
+			to := []ca.Authority{{StandsBy: []string{"client"}}, from[1]}
+			return s.ChangeAuthorities(t.Context(), from, to, act)
+		},
 		func(act ca.Act) error { return s.RecordEvent(t.Context(), act.Event) },
 	} {
 		act := NewAct(Epoch.Add(time.Duration(i+1) * time.Second))

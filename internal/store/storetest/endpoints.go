@@ -146,6 +146,7 @@ func endpointFinished(t *testing.T, s *suite) {
 	s.check(k)
 	stale := e
 	e.CheckedAt, e.CheckID, e.Summary, e.Alerts = Epoch.Add(time.Second), k.ID, "open", []ca.Alert{ca.AlertOpen, ca.AlertDrift}
+	e.Ready, e.Unready = []string{"Next", "Next-Issuing"}, []string{"Other"}
 	e.DueAt, e.Cause = Epoch.Add(time.Hour), ca.CauseExpiring
 	k.State = ca.CheckDone
 	end := ca.CheckEnd{Endpoint: &e, Events: []ca.Event{NewEvent(Epoch, ca.ActAlert), NewEvent(Epoch, ca.ActAlert)}}

@@ -57,7 +57,7 @@ func Methods() []string {
 		"TakeQuota", "GiveBackQuota", "ForgetQuotas",
 		"CreateToken", "TokenByHash", "TouchToken", "ListTokens", "Token", "RotateToken", "RevokeToken",
 		"CreateSession", "BeginSession", "SessionByHash", "TouchSession", "EndSession", "EndSessions", "ForgetSessions",
-		"CreateAuthorities", "ChangeKeyRef", "ListAuthorities",
+		"CreateAuthorities", "ChangeKeyRef", "ChangeAuthorities", "ListAuthorities",
 		"RecordEvent", "ListEvents", "ForgetClaims",
 		"CreateCheck", "Check", "ListChecks", "DueChecks", "LeaseCheck", "FinishCheck", "ForgetChecks",
 		"CreateEndpoint", "Endpoint", "EndpointAt", "ListEndpoints", "RemoveEndpoint", "DueEndpoints", "ScheduleCheck", "HastenEndpoints",
@@ -319,6 +319,10 @@ func (f *Faults) CreateAuthorities(ctx context.Context, as []ca.Authority, act c
 
 func (f *Faults) ChangeKeyRef(ctx context.Context, name, from, to string, act ca.Act) error {
 	return f.do("ChangeKeyRef", func() error { return f.store.ChangeKeyRef(ctx, name, from, to, act) })
+}
+
+func (f *Faults) ChangeAuthorities(ctx context.Context, from, to []ca.Authority, act ca.Act) error {
+	return f.do("ChangeAuthorities", func() error { return f.store.ChangeAuthorities(ctx, from, to, act) })
 }
 
 func (f *Faults) ListAuthorities(ctx context.Context) ([]ca.Authority, error) {

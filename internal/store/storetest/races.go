@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ var raceTests = map[string]func(*testing.T, *suite){
 	"one app ID by many":                    raceAppIDs,
 	"two hierarchies of one name":           raceHierarchies,
 	"many hierarchies of different names":   raceDifferentHierarchies,
+	"many promotions of one profile":        racePromotions,
 	"a revoked token is revoked at once":    raceTokens,
 	"issuances of two servers side by side": raceIssuances,
 }
@@ -217,6 +219,28 @@ func raceDifferentHierarchies(t *testing.T, s *suite) {
 		seen[a.Name] = true
 	}
 	require.Len(t, seen, 1+16)
+}
+
+// racePromotions: one profile is given to one authority, whoever asks, in whatever order the rows are named.
+func racePromotions(t *testing.T, s *suite) {
+	stores := s.two()
+	was := newHierarchy("Root")[:1]
+	for i := range 8 {
+		was = append(was, ca.Authority{Name: fmt.Sprintf("Next-%d", i), Certificate: random(50), StandsBy: []string{"client"}, CreatedAt: Epoch})
+	}
+	s.must(s.CreateAuthorities(t.Context(), was, NewAct(Epoch)))
+	winner := exactlyOne(t, together(8, func(i int) error {
+		from := []ca.Authority{was[0], was[i+1]}
+		to := []ca.Authority{{StandsBy: []string{"client"}}, {Profiles: []string{"client"}}}
+		if i%3 == 0 {
+			slices.Reverse(from)
+			slices.Reverse(to)
+		}
+		return stores[i%2].ChangeAuthorities(t.Context(), from, to, NewAct(Epoch))
+	}), ca.ErrChanged)
+	for i, a := range s.authorities() {
+		require.Equal(t, i == winner+1, slices.Equal(a.Profiles, []string{"client"}), a.Name)
+	}
 }
 
 // raceTokens: looking tokens up together must never answer from before a revocation.
