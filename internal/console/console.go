@@ -17,6 +17,8 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/go-chi/chi/v5"
+
 	"github.com/imca-project/imca/internal/acmelines"
 	"github.com/imca-project/imca/internal/ca"
 	"github.com/imca-project/imca/internal/handover"
@@ -65,6 +67,7 @@ type Setting struct {
 type site struct {
 	ca          *ca.CA
 	frame       *web.Frame
+	router      chi.Routes
 	assets      *assets
 	languages   []*language
 	templates   map[string]templates // by the tag of the language
@@ -93,6 +96,7 @@ func New(cfg Config) http.Handler {
 	}
 	s.templates = loadTemplates(s.languages, s.assets)
 	r := cfg.Frame.Router()
+	s.router = r
 	r.Use(secure, http.NewCrossOriginProtection().Handler)
 	r.NotFound(s.open(notFound))
 	r.MethodNotAllowed(s.open(notFound))
