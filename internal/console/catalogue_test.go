@@ -36,28 +36,29 @@ func sets() map[string][]string {
 		reasons = append(reasons, r.String())
 	}
 	return map[string][]string{
-		"kind":         kinds,
-		"role":         append(texts(ca.Roles()), "program", "key-holder"), // the last two have no tokens
-		"status":       texts(ca.Statuses()),
-		"outcome":      texts([]ca.Outcome{ca.OutcomeDone, ca.OutcomeRefused}),
-		"reason":       reasons,
-		"reason-what":  reasons,
-		"bulk-field":   {"suffix", "app", "authority", "profile", "key", "issued-from", "issued-until", "serials"},
-		"domain-state": texts(ca.DomainStates()),
-		"policy":       texts(ca.DomainPolicies()),
-		"policy-what":  texts(ca.DomainPolicies()),
-		"token-state":  {"valid", "expired", "revoked", "superseded"},
-		"action":       actions(),
-		"summary":      {"healthy", "locked_out", "open", "wrong_way", "undecided", "faulty"}, // as internal/doorcheck has them
-		"check-state":  texts(ca.CheckStates()),
-		"cause":        texts([]ca.CheckCause{ca.CauseAsked, ca.CauseScheduled, ca.CauseIssued, ca.CauseExpiring}),
-		"alert":        texts(ca.Alerts()),
-		"next-step":    texts(ca.DomainStates()),
-		"method":       texts(ca.ProofMethods()),
-		"caller":       {"platform", "none", "stranger", "impostor", "developer", "expired", "revoked"}, // as internal/doorcheck has them, like the next three
-		"came":         {"admitted", "refused", "unclear"},
-		"severity":     {"fault", "warning", "note"},
-		"summary-what": {"healthy", "locked_out", "open", "wrong_way", "undecided", "faulty"},
+		"kind":          kinds,
+		"role":          append(texts(ca.Roles()), "program", "key-holder"), // the last two have no tokens
+		"status":        texts(ca.Statuses()),
+		"outcome":       texts([]ca.Outcome{ca.OutcomeDone, ca.OutcomeRefused}),
+		"reason":        reasons,
+		"reason-what":   reasons,
+		"bulk-field":    {"suffix", "app", "authority", "profile", "key", "issued-from", "issued-until", "serials"},
+		"domain-state":  texts(ca.DomainStates()),
+		"policy":        texts(ca.DomainPolicies()),
+		"policy-what":   texts(ca.DomainPolicies()),
+		"webhook-state": {"none", "delivered", "failing"},
+		"token-state":   {"valid", "expired", "revoked", "superseded"},
+		"action":        actions(),
+		"summary":       {"healthy", "locked_out", "open", "wrong_way", "undecided", "faulty"}, // as internal/doorcheck has them
+		"check-state":   texts(ca.CheckStates()),
+		"cause":         texts([]ca.CheckCause{ca.CauseAsked, ca.CauseScheduled, ca.CauseIssued, ca.CauseExpiring}),
+		"alert":         texts(ca.Alerts()),
+		"next-step":     texts(ca.DomainStates()),
+		"method":        texts(ca.ProofMethods()),
+		"caller":        {"platform", "none", "stranger", "impostor", "developer", "expired", "revoked"}, // as internal/doorcheck has them, like the next three
+		"came":          {"admitted", "refused", "unclear"},
+		"severity":      {"fault", "warning", "note"},
+		"summary-what":  {"healthy", "locked_out", "open", "wrong_way", "undecided", "faulty"},
 	}
 }
 

@@ -54,6 +54,7 @@ func (v *visit) menu() []navEntry {
 		add(ca.ActReadApp, portalPath(app), "nav.portal")
 		add(ca.ActIssueServer, portalPath(app, "new"), "nav.new")
 		add(ca.ActReadCheck, portalPath(app, "check"), "nav.check")
+		add(ca.ActReadEndpoint, portalPath(app, "endpoints"), "nav.endpoints")
 		add(ca.ActCreateEAB, portalPath(app, "acme"), "nav.acme")
 		add(ca.ActReadHistory, portalPath(app, "history"), "nav.history")
 		return entries
@@ -72,7 +73,7 @@ func (v *visit) menu() []navEntry {
 
 // within tells whether a page is, or lies below, an entry of the menu.
 func within(path, entry string) bool {
-	if entry == "/console" || strings.HasPrefix(entry, "/apps/") {
+	if entry == "/console" || strings.Count(entry, "/") == 2 && strings.HasPrefix(entry, "/apps/") {
 		return path == entry
 	}
 	return path == entry || strings.HasPrefix(path, entry+"/")

@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -15,10 +16,16 @@ type portalPage struct {
 	Certificates []certificateLine
 	Domains      []ca.Domain
 	Checks       []ca.Check
-	More         bool // there are more certificates than are shown
+	Endpoints    []ca.Endpoint // that are checked regularly
+	Older        string        // where older certificates are; empty: there are none
 }
 
 func (portalPage) template() string { return "portal" }
+
+// Alarmed tells whether something is wrong with a server that is checked regularly.
+func (p portalPage) Alarmed() bool {
+	return slices.ContainsFunc(p.Endpoints, func(e ca.Endpoint) bool { return len(e.Alerts) > 0 })
+}
 
 // portalPath is a page of an app.
 func portalPath(app string, parts ...string) string {
@@ -39,11 +46,23 @@ func portal(v *visit) error {
 		return err
 	}
 	p := portalPage{App: a}
-	found, err := v.ca.ListCertificates(v.context(), v.principal, ca.CertificateQuery{App: a.ID, Limit: shown})
+	beyond, err := ca.ParseCursor(v.r.URL.Query().Get("cursor"))
 	if err != nil {
 		return err
 	}
-	p.Certificates, p.More = v.lines(found.Items), !found.Next.IsZero()
+	found, err := v.ca.ListCertificates(v.context(), v.principal, ca.CertificateQuery{App: a.ID, Limit: shown, Beyond: beyond})
+	if err != nil {
+		return err
+	}
+	p.Certificates = v.lines(found.Items)
+	if !found.Next.IsZero() {
+		p.Older = portalPath(a.ID) + "?" + url.Values{"cursor": {found.Next.String()}}.Encode()
+	}
+	if v.may(ca.ActReadEndpoint) {
+		if p.Endpoints, err = v.ca.ListEndpoints(v.context(), v.principal, ca.EndpointQuery{App: a.ID, Limit: ca.MaxPage}); err != nil {
+			return err
+		}
+	}
 	if p.Domains, err = v.ca.ListDomains(v.context(), v.principal, ca.DomainQuery{App: a.ID, Limit: ca.MaxPage}); err != nil {
 		return err
 	}

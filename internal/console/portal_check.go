@@ -5,17 +5,17 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/imca-project/imca/internal/ca"
 )
 
 // askCheckPage asks which server to look at.
 type askCheckPage struct {
-	App    ca.App
-	URL    string
-	Checks []ca.Check
-	Faults faults
+	App      ca.App
+	URL      string
+	Callback bool
+	Checks   []ca.Check
+	Faults   faults
 }
 
 func (askCheckPage) template() string { return "portal-check" }
@@ -25,7 +25,7 @@ func (v *visit) askCheckPage() (askCheckPage, error) {
 	if err != nil {
 		return askCheckPage{}, err
 	}
-	p := askCheckPage{App: a, URL: strings.TrimSpace(v.r.FormValue("url"))}
+	p := askCheckPage{App: a, URL: withScheme(v.r.FormValue("url")), Callback: v.r.PostFormValue("callback") != ""}
 	p.Checks, err = v.ca.ListChecks(v.context(), v.principal, ca.CheckQuery{App: a.ID, Limit: ca.DefaultPage})
 	return p, err
 }
@@ -43,10 +43,7 @@ func runCheck(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if p.URL != "" && !strings.Contains(p.URL, "://") {
-		p.URL = "https://" + p.URL
-	}
-	k, _, err := v.ca.RunCheck(v.context(), v.principal, ca.NewCheck{App: p.App.ID, URL: p.URL})
+	k, _, err := v.ca.RunCheck(v.context(), v.principal, ca.NewCheck{App: p.App.ID, URL: p.URL, Callback: p.Callback})
 	if err == nil {
 		return v.redirect(portalPath(p.App.ID, "checks", k.ID))
 	}
@@ -62,6 +59,8 @@ type sightPage struct {
 	ca.Check
 	Callers  []caller
 	Findings []mendable
+	Watched  string // the ID of the endpoint that is checked regularly at this address; empty: none is
+	MayWatch bool
 }
 
 func (sightPage) template() string { return "portal-sight" }
@@ -113,6 +112,11 @@ func lookAtCheck(v *visit) error {
 	if k.State == ca.CheckRunning {
 		v.refresh = 2
 	}
+	w, err := v.watched(k.App, k.URL)
+	if err != nil {
+		return err
+	}
+	p.Watched, p.MayWatch = w.ID, v.may(ca.ActAddEndpoint)
 	if k.State == ca.CheckDone {
 		var r report
 		if err := json.Unmarshal(k.Report, &r); err != nil {

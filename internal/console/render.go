@@ -67,11 +67,11 @@ func functions(l *language, a *assets) template.FuncMap {
 // tone is the class of a state: whether it is as it should be.
 func tone(state any) string {
 	switch fmt.Sprint(state) {
-	case "valid", "done", "healthy":
+	case "valid", "done", "healthy", "delivered":
 		return "good"
 	case "pending", "awaiting-approval", "conflict", "superseded", "undecided", "running", "warning":
 		return "warn"
-	case "revoked", "suspended", "rejected", "refused", "fault", "failed", "locked_out", "open", "wrong_way", "faulty":
+	case "revoked", "suspended", "rejected", "refused", "fault", "failed", "locked_out", "open", "wrong_way", "faulty", "failing":
 		return "bad"
 	}
 	return ""

@@ -39,7 +39,8 @@ type world struct {
 
 	transport http.RoundTripper
 
-	sight ca.CheckFacts // what a check finds
+	sight       ca.CheckFacts // what a check finds
+	undelivered error         // what becomes of messages to webhooks
 
 	mu  sync.Mutex
 	now time.Time
@@ -73,7 +74,7 @@ func newWorld(t testing.TB, database string) *world {
 	require.NoError(t, err)
 	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Now: w.clock, Domains: ca.DomainRules{Prove: proves}, Checks: ca.CheckRules{Look: func(context.Context, ca.Visit) (ca.Sight, error) {
 		return ca.Sight{Report: []byte("{}"), Facts: w.sight}, nil
-	}}})
+	}}, Webhooks: ca.WebhookRules{Post: func(context.Context, string, map[string]string, []byte) error { return w.undelivered }}})
 	require.NoError(t, err)
 	require.NoError(t, w.ca.PublishCRLs(t.Context()))
 	for _, id := range []string{"demo", "other"} {

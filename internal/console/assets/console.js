@@ -5,8 +5,8 @@ import { instantSearch } from "./search.js";
 import { follow } from "./follow.js";
 import { newCertificate } from "./new.js";
 
+follow(document); // first: it remembers the page as it came
 localTimes(document);
 copyButtons(document);
 instantSearch(document);
-follow(document);
 newCertificate(document);

@@ -1,20 +1,53 @@
-// A part of the page that changes by itself, marked with data-follow, is renewed until it is no more. Without scripts the browser reloads the whole
-// page now and then, as a noscript in its head says.
-import { replacePart } from "./page.js";
+// Parts of the page that change by themselves, marked with data-follow and an ID, are renewed until none is any more; then the rest of the page follows.
+// Without scripts the browser reloads the whole page now and then, as a noscript in its head says. What has not changed is left alone, so that nothing
+// is read out again, and a selection or an open detail stays.
+import { fetchPage, takeOver } from "./page.js";
 
 const pause = 1000; // ms
 
 export function follow(root) {
-  const part = root.querySelector("[data-follow]");
-  if (!part?.id) return;
+  const parts = [...root.querySelectorAll("[data-follow][id]")];
+  if (parts.length === 0) return;
+  const seen = new Map(parts.map((part) => [part.id, part.innerHTML]));
   const renew = async () => {
     try {
-      const fresh = await replacePart(part.id, location.href);
-      if (fresh && !("follow" in fresh.dataset)) return location.reload(); // over: title and all
+      await nudge(parts);
+      const page = await fetchPage(location.href);
+      const fresh = parts.map((part) => page.getElementById(part.id));
+      if (fresh.includes(null)) return location.replace(location.href.split("#")[0]); // another page came, which can tell better why
+      const over = !fresh.some((part) => "follow" in part.dataset);
+      parts.forEach((part, i) => {
+        const now = fresh[i].innerHTML;
+        for (const name of ["follow", "nudge"]) {
+          if (name in fresh[i].dataset) part.dataset[name] = fresh[i].dataset[name];
+          else delete part.dataset[name];
+        }
+        if (now !== seen.get(part.id)) takeOver(part, fresh[i]);
+        seen.set(part.id, now);
+      });
+      if (over) return theRest(page);
     } catch {
       // Once more, later.
     }
     setTimeout(renew, pause);
   };
   setTimeout(renew, pause);
+}
+
+// A part may ask for something that has to go on as long as somebody looks at the page: it is sent to the address in data-nudge.
+async function nudge(parts) {
+  for (const part of parts) {
+    if (part.dataset.nudge && document.visibilityState === "visible") await fetch(part.dataset.nudge, { method: "POST" });
+  }
+}
+
+// All that stands around the parts, as the page has it now. Its heading is read out: what was a live region is no more.
+function theRest(page) {
+  const said = document.createElement("p");
+  said.className = "hidden";
+  said.setAttribute("role", "status");
+  document.querySelector("footer").append(said);
+  document.title = page.title;
+  takeOver(document.getElementById("main"), page.getElementById("main"));
+  said.textContent = document.querySelector("h1").textContent;
 }
