@@ -46,6 +46,7 @@ func sets() map[string][]string {
 		"domain-state":  texts(ca.DomainStates()),
 		"policy":        texts(ca.DomainPolicies()),
 		"policy-what":   texts(ca.DomainPolicies()),
+		"role-what":     {"auditor", "operator", "admin"}, // those of no app
 		"webhook-state": {"none", "delivered", "failing"},
 		"token-state":   {"valid", "expired", "revoked", "superseded"},
 		"action":        actions(),

@@ -65,6 +65,7 @@ func (v *visit) menu() []navEntry {
 	add(ca.ActReadDomain, approvalsPath, "nav.approvals")
 	add(ca.ActReadCheck, checksPath, "nav.checks")
 	add(ca.ActListApps, appsPath, "nav.apps")
+	add(ca.ActReadTokens, tokensPath, "nav.tokens")
 	add(ca.ActReadEvents, "/console/events", "nav.events")
 	add(ca.ActReadAuthorities, "/console/authorities", "nav.authorities")
 	add(ca.ActExamine, "/console/settings", "nav.settings")
