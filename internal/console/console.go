@@ -16,6 +16,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -53,6 +54,9 @@ type Config struct {
 	// the function. nil means a goroutine that nobody waits for.
 	Background func(func(context.Context))
 
+	// ProofPause is the time between looks for a proof whose page is open. Default: 5 s.
+	ProofPause time.Duration
+
 	// Log gets what goes wrong in the background; nil means slog.Default.
 	Log *slog.Logger
 }
@@ -79,20 +83,24 @@ type site struct {
 	acmeOpenApp string
 	provider    Provider
 	runs        *runs
+	vigils      *vigils
 }
 
 // New returns the door.
 func New(cfg Config) http.Handler {
+	log := cmp.Or(cfg.Log, slog.Default())
+	background := cfg.Background
+	if background == nil {
+		background = func(do func(context.Context)) { go do(context.Background()) }
+	}
 	s := &site{
 		ca: cfg.CA, frame: cfg.Frame, clientName: cfg.ClientName, assets: loadAssets(), languages: loadLanguages(), metrics: cfg.Metrics, settings: cfg.Settings,
 		desk: handover.New(cfg.CA, cfg.ClientName), acme: cfg.ACME, acmeOpenApp: cfg.ACMEOpenApp, provider: cfg.Provider,
-		runs: &runs{ca: cfg.CA, background: cfg.Background, now: cfg.Frame.Now, log: cmp.Or(cfg.Log, slog.Default()), all: make(map[string]*run)},
+		runs:   &runs{ca: cfg.CA, background: background, now: cfg.Frame.Now, log: log, all: make(map[string]*run)},
+		vigils: &vigils{ca: cfg.CA, background: background, now: cfg.Frame.Now, log: log, pause: cmp.Or(cfg.ProofPause, 5*time.Second), all: make(map[claim]*vigil)},
 	}
 	if s.clientName.IsZero() {
 		s.clientName = pki.RecordedName("callback.platform.internal")
-	}
-	if s.runs.background == nil {
-		s.runs.background = func(do func(context.Context)) { go do(context.Background()) }
 	}
 	s.templates = loadTemplates(s.languages, s.assets)
 	r := cfg.Frame.Router()
@@ -135,6 +143,9 @@ func routes() []route {
 		{post, "/apps/{app}/certificates/{serial}/revoke", revokeOwn},
 		{get, "/apps/{app}/domains/{name}", proof},
 		{post, "/apps/{app}/domains/{name}", prove},
+		{post, "/apps/{app}/domains/{name}/watch", watchProof},
+		{post, "/apps/{app}/domains/{name}/again", proveAgain},
+		{post, "/apps/{app}/domains/{name}/remove", removeName},
 		{get, "/apps/{app}/check", askCheck},
 		{post, "/apps/{app}/check", runCheck},
 		{get, "/apps/{app}/checks/{check}", lookAtCheck},

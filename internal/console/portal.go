@@ -109,6 +109,10 @@ type proofPage struct {
 	Usable     bool
 	Challenges []ca.Challenge
 	Onward     string // where to go on when it is proven
+	Vigil      *vigil // the looks that go on by themselves, or have ended a while ago; nil: there are none
+	Ended      bool   // the values to show are good no more
+	MayProve   bool
+	MayRemove  bool
 	Faults     faults
 }
 
@@ -117,17 +121,14 @@ func (proofPage) template() string { return "proof" }
 // Path is where the name is.
 func (p proofPage) Path() string { return portalPath(p.App, "domains", p.Name.String()) }
 
-// Waits tells whether it can change without this reader: by an operator, or by a look of ours.
-func (p proofPage) Waits() bool { return p.State == ca.DomainAwaiting }
-
 func proof(v *visit) error {
 	d, err := v.ca.Domain(v.context(), v.principal, v.param("name"), v.param("app"))
 	if err != nil {
 		return err
 	}
 	p := v.proofPage(d)
-	if p.Waits() {
-		v.refresh = 5
+	if p.Waits() && (len(p.Challenges) == 0 || p.Watching()) {
+		v.refresh = 10 // who is still copying is left in peace
 	}
 	return v.show(p)
 }
@@ -144,6 +145,7 @@ func (v *visit) proofPage(d ca.Domain) proofPage {
 		}
 	}
 	p.Onward = "?" + onward.Encode()
+	v.lookOn(&p)
 	return p
 }
 
@@ -165,6 +167,7 @@ func prove(v *visit) error {
 	if d, err = v.ca.Domain(v.context(), v.principal, v.param("name"), v.param("app")); err != nil {
 		return err
 	}
+	v.goOnLooking(d, method, said.Kind)
 	p := v.proofPage(d)
 	p.Faults = said
 	return v.showStatus(422, p)

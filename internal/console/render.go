@@ -50,17 +50,18 @@ func loadTemplates(languages []*language, a *assets) map[string]templates {
 // functions are what templates can call.
 func functions(l *language, a *assets) template.FuncMap {
 	return template.FuncMap{
-		"t":     l.text,                                                                     // t "key" "name" value …
-		"tn":    l.count,                                                                    // tn "key" number "name" value …
-		"word":  l.word,                                                                     // word "set" value
-		"asset": a.path,                                                                     // asset "console.css"
-		"n":     func(n any) string { return shown(n) },                                     // a number
-		"stamp": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }, // as it is shown without a script
-		"day":   func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
-		"exact": func(t time.Time) string { return t.UTC().Format(time.RFC3339) }, // as scripts read it
-		"tone":  tone,                                                             // tone state: the colour of a state
-		"claim": claimPath,                                                        // where to decide about a claim
-		"args":  arguments,                                                        // args "name" value …: the argument of a part
+		"t":         l.text,                                                                     // t "key" "name" value …
+		"tn":        l.count,                                                                    // tn "key" number "name" value …
+		"word":      l.word,                                                                     // word "set" value
+		"asset":     a.path,                                                                     // asset "console.css"
+		"n":         func(n any) string { return shown(n) },                                     // a number
+		"stamp":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }, // as it is shown without a script
+		"day":       func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
+		"exact":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) }, // as scripts read it
+		"tone":      tone,                                                             // tone state: the colour of a state
+		"filelines": fileLines,                                                        // filelines challenge: what puts it into a file
+		"claim":     claimPath,                                                        // where to decide about a claim
+		"args":      arguments,                                                        // args "name" value …: the argument of a part
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,6 +43,8 @@ type world struct {
 	sight       ca.CheckFacts // what a check finds
 	undelivered error         // what becomes of messages to webhooks
 
+	bare atomic.Bool // no proof is in place
+
 	mu  sync.Mutex
 	now time.Time
 	log strings.Builder
@@ -72,7 +75,7 @@ func newWorld(t testing.TB, database string) *world {
 	require.NoError(t, err)
 	issuers, err := ca.Load(authorities, issuer.DefaultProfiles(), "http://ca.example", func(ref string) (crypto.Signer, error) { return keys[ref], nil })
 	require.NoError(t, err)
-	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Now: w.clock, Domains: ca.DomainRules{Prove: proves}, Checks: ca.CheckRules{Look: func(context.Context, ca.Visit) (ca.Sight, error) {
+	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Now: w.clock, Domains: ca.DomainRules{Prove: w.proves}, Checks: ca.CheckRules{Look: func(context.Context, ca.Visit) (ca.Sight, error) {
 		return ca.Sight{Report: []byte("{}"), Facts: w.sight}, nil
 	}}, Webhooks: ca.WebhookRules{Post: func(context.Context, string, map[string]string, []byte) error { return w.undelivered }}})
 	require.NoError(t, err)
@@ -85,7 +88,7 @@ func newWorld(t testing.TB, database string) *world {
 		Authenticate: w.ca.Authenticate, Now: w.clock, Log: slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Limits: web.Limits{Address: web.Rate{PerSecond: -1}, Failures: web.Rate{PerSecond: -1}, Token: web.Rate{PerSecond: -1}},
 	})
-	server := httptest.NewTLSServer(console.New(console.Config{CA: w.ca, Frame: frame}))
+	server := httptest.NewTLSServer(console.New(console.Config{CA: w.ca, Frame: frame, ProofPause: 5 * time.Millisecond}))
 	t.Cleanup(server.Close)
 	w.url, w.transport = server.URL, server.Client().Transport
 	t.Cleanup(func() {
@@ -102,8 +105,13 @@ func (w *world) clock() time.Time {
 	return w.now
 }
 
-// proves finds every proof in place.
-func proves(context.Context, ca.Method, pki.Name, string, string) error { return nil }
+// proves finds every proof in place, unless nothing is.
+func (w *world) proves(_ context.Context, m ca.Method, _ pki.Name, _, _ string) error {
+	if w.bare.Load() {
+		return &ca.Error{Kind: ca.KindProofWrong, Detail: "Nothing is there <b>" + string(m)}
+	}
+	return nil
+}
 
 // Write is the log of the server.
 func (w *world) Write(line []byte) (int, error) {
