@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +28,7 @@ import (
 type reader struct {
 	t        *testing.T
 	ctx      context.Context
+	tab      context.Context // ctx, without its end in time
 	url      string
 	language string
 	folder   string // of downloads
@@ -56,7 +58,7 @@ func newReader(t *testing.T, url, language string) *reader {
 	})
 	limited, stop := context.WithTimeout(ctx, 90*time.Second)
 	t.Cleanup(stop)
-	r.ctx = limited
+	r.ctx, r.tab = limited, ctx
 	chromedp.ListenTarget(limited, r.watch)
 	r.do(
 		log.Enable(), network.Enable(), runtime.Enable(),
@@ -131,7 +133,9 @@ func (r *reader) do(actions ...chromedp.Action) {
 	r.t.Helper()
 	if err := chromedp.Run(r.ctx, actions...); err != nil {
 		var text string
-		_ = chromedp.Run(r.ctx, chromedp.Text("body", &text, chromedp.ByQuery))
+		last, cancel := context.WithTimeout(r.tab, 5*time.Second)
+		defer cancel()
+		_ = chromedp.Run(last, chromedp.Evaluate("location.href + '\n' + document.body.innerText", &text))
 		require.NoError(r.t, err, text)
 	}
 }
@@ -147,6 +151,7 @@ func (r *reader) look(name string) {
 	var violations []any
 	require.NoError(r.t, json.Unmarshal([]byte(verdict), &violations))
 	require.Empty(r.t, violations, "accessibility of %s in %s", name, r.language)
+	r.fits(name)
 	r.mu.Lock()
 	faults := r.faults
 	r.mu.Unlock()
@@ -154,6 +159,18 @@ func (r *reader) look(name string) {
 	if folder := os.Getenv("IMCA_SCREENSHOTS"); folder != "" {
 		r.picture(folder, name)
 	}
+}
+
+// fits fails where a small phone would have to be pushed to and fro to read the page; tables scroll within themselves.
+func (r *reader) fits(name string) {
+	r.t.Helper()
+	const width = 320
+	var beyond string
+	r.do(emulation.SetDeviceMetricsOverride(width, 640, 1, true), chromedp.Evaluate(`
+		document.documentElement.scrollWidth <= innerWidth && innerWidth <= 320 ? "" : [...document.querySelectorAll("main *, header *, footer *")]
+			.filter((e) => e.getBoundingClientRect().right > 320 && !e.closest(".scroll, .menu, pre, svg")).map((e) => e.outerHTML.slice(0, 200)).join("\n") || "something"`, &beyond),
+		emulation.ClearDeviceMetricsOverride())
+	require.Empty(r.t, beyond, "%s in %s is wider than %d pixels", name, r.language, width)
 }
 
 func (r *reader) picture(folder, name string) {
@@ -171,10 +188,47 @@ func (r *reader) picture(folder, name string) {
 	r.do(emulation.SetEmulatedMedia(), emulation.ClearDeviceMetricsOverride())
 }
 
+// refused takes note that the browser complained of an answer that refuses a form, as it does of each.
+func (r *reader) refused() {
+	r.t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := len(r.faults)
+	r.faults = slices.DeleteFunc(r.faults, func(fault string) bool { return strings.Contains(fault, "status of 422") })
+	require.Less(r.t, len(r.faults), before, "nothing was refused")
+}
+
+// ready waits until the scripts of the page have taken it over.
+func (r *reader) ready() {
+	r.t.Helper()
+	r.do(chromedp.WaitReady("html[data-ready]", chromedp.ByQuery))
+}
+
 // click clicks, and waits for something.
 func (r *reader) click(selector, then string) {
 	r.t.Helper()
 	r.do(chromedp.Click(selector, chromedp.ByQuery, chromedp.NodeVisible), chromedp.WaitVisible(then, chromedp.ByQuery))
+}
+
+// copied is the text that the copy button behind an element puts into the clipboard.
+func (r *reader) copied(selector string) (text string) {
+	r.t.Helper()
+	r.do(
+		browser.GrantPermissions([]browser.PermissionType{browser.PermissionTypeClipboardReadWrite, browser.PermissionTypeClipboardSanitizedWrite}).WithOrigin(r.url),
+		chromedp.Click(selector+" + button.copy", chromedp.ByQuery, chromedp.NodeVisible), chromedp.Sleep(50*time.Millisecond),
+		chromedp.Evaluate("navigator.clipboard.readText()", &text, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }),
+	)
+	return text
+}
+
+// stays marks the page, and later tells whether it is still the same one, and was not loaded anew.
+func (r *reader) stays() (still func() bool) {
+	r.t.Helper()
+	r.do(chromedp.Evaluate("window.stayed = true; 0", nil))
+	return func() (same bool) {
+		r.do(chromedp.Evaluate("window.stayed === true", &same))
+		return same
+	}
 }
 
 // downloaded is what the browser has saved under a name.

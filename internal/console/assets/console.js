@@ -10,3 +10,4 @@ localTimes(document);
 copyButtons(document);
 instantSearch(document);
 newCertificate(document);
+document.documentElement.dataset.ready = ""; // a browser that is driven by a program waits for it

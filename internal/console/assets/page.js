@@ -22,7 +22,7 @@ export async function replacePart(id, address, signal) {
 // The content of one element for that of another; what had the keyboard keeps it, if it is still there.
 export function takeOver(stale, fresh) {
   const held = stale.contains(document.activeElement) ? document.activeElement.id : "";
-  stale.replaceChildren(...document.adoptNode(fresh).childNodes);
+  stale.replaceChildren(...document.importNode(fresh, true).childNodes); // a copy: the page that it comes from may be wanted as a whole
   localTimes(stale);
   copyButtons(stale);
   if (held) document.getElementById(held)?.focus();
