@@ -95,7 +95,7 @@ func TestProofsThroughThePages(t *testing.T) {
 			// The file is put in place, and nothing is pressed.
 			ask(site)
 			still := r.stays()
-			r.do(chromedp.WaitVisible("#proof .note.bad", chromedp.ByQuery)) // it was looked for once
+			r.do(chromedp.WaitVisible("#seen-http-01 p", chromedp.ByQuery)) // it was looked for once
 			r.look("proof-missing")
 			p.putFile(r.copied("#way-http-01 dd:nth-of-type(1) code"), r.copied("#way-http-01 dd:nth-of-type(2) code"))
 			await("http", site, still)

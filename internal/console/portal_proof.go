@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/imca-project/imca/internal/ca"
 )
@@ -50,9 +51,30 @@ func (v *visit) lookOn(p *proofPage) {
 		return
 	}
 	p.Vigil = &one
-	if one.SeenAt.After(p.CheckedAt) {
-		p.CheckedAt, p.Failure = one.SeenAt, one.Missing
+	switch last := one.last(); {
+	case !one.Asked || one.Refused != "":
+		p.Failure, p.CheckedAt = one.Refused, time.Time{} // what was seen stands with each way
+	case last.At.After(p.CheckedAt):
+		p.Failure, p.CheckedAt = last.Missing, last.At
 	}
+}
+
+// last is the latest look.
+func (one vigil) last() (last lookedAt) {
+	for _, l := range one.Looks {
+		if l.At.After(last.At) {
+			last = l
+		}
+	}
+	return last
+}
+
+// Seen is the last look by a way that takes turns with others.
+func (p proofPage) Seen(m ca.Method) lookedAt {
+	if p.Vigil == nil || p.Vigil.Asked {
+		return lookedAt{}
+	}
+	return p.Vigil.Looks[m]
 }
 
 // goOnLooking has a proof looked for that a button has just asked for in vain.

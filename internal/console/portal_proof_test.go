@@ -75,7 +75,7 @@ func TestProofIsLookedForAfterTheButton(t *testing.T) {
 	require.Equal(t, http.StatusUnprocessableEntity, a.StatusCode)
 	require.Contains(t, a.body, "Nothing is there &lt;b&gt;dns-01")
 	require.Contains(t, p.page(path).body, `<noscript><meta http-equiv="refresh" content="10"></noscript>`)
-	w.advance(2 * time.Minute)
+	w.advance(4 * time.Minute)
 	time.Sleep(50 * time.Millisecond) // several looks
 	w.bare.Store(false)
 	require.Eventually(t, func() bool {
@@ -92,7 +92,7 @@ func TestNobodyLooksForClosedPages(t *testing.T) {
 	path := w.toProve(p, "www.example.com")
 	require.Equal(t, http.StatusNoContent, p.post(path+"/watch", url.Values{}).StatusCode)
 	require.NotContains(t, p.page(path).body, "data-nudge")
-	w.advance(2 * time.Minute)
+	w.advance(4 * time.Minute)
 	require.Eventually(t, func() bool { return len(w.verifications()) == 1 }, 10*time.Second, 5*time.Millisecond, "it has ended, and says so")
 	require.Equal(t, ca.OutcomeRefused, w.verifications()[0].Outcome)
 	page := p.page(path).body

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -31,19 +32,24 @@ type vigil struct {
 	Until time.Time // it ends then at the latest
 	Over  bool      // it has ended, and found nothing
 
-	SeenAt  time.Time // the last look; zero: none yet
-	SeenBy  ca.Method
-	Missing string // what it has missed
+	Asked   bool                   // by a button, and so whether or not somebody watches
+	Looks   map[ca.Method]lookedAt // the last by each way
+	Refused string                 // why it has ended before its time; empty: it has not
 
-	asked   bool      // by a button, and so whether or not somebody watches
 	watched time.Time // the page was asked for last
 	end     context.CancelFunc
+}
+
+// lookedAt is when a proof was looked for, and what was missing.
+type lookedAt struct {
+	At      time.Time
+	Missing string
 }
 
 // Bounds of vigils.
 const (
 	vigilTime     = 10 * time.Minute
-	unwatchedTime = time.Minute // a page that nobody asks for is not open any more
+	unwatchedTime = 3 * time.Minute // a page that is not asked for is not open any more; browsers let one in the background ask once a minute
 	vigilKept     = 30 * time.Minute
 	mostVigils    = 200
 	mostOfApp     = 10
@@ -72,7 +78,7 @@ func (s *vigils) begin(p ca.Principal, of claim, methods []ca.Method, asked bool
 		return // the button is still there
 	}
 	stopped, end := context.WithCancel(context.Background())
-	one := &vigil{Until: now.Add(vigilTime), asked: asked, watched: now, end: end}
+	one := &vigil{Until: now.Add(vigilTime), Asked: asked, Looks: make(map[ca.Method]lookedAt), watched: now, end: end}
 	s.all[of] = one
 	s.background(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, vigilTime)
@@ -91,8 +97,8 @@ func (s *vigils) keep(ctx context.Context, p ca.Principal, of claim, one *vigil,
 	_, err := s.ca.AwaitProof(ctx, p, ca.Awaited{Name: of.name, App: of.app, Methods: methods, Pause: s.pause, Seen: func(m ca.Method, at time.Time, why *ca.Error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		one.SeenAt, one.SeenBy, one.Missing = at, m, why.Detail
-		if !one.asked && s.now().Sub(one.watched) > unwatchedTime {
+		one.Looks[m] = lookedAt{at, why.Detail}
+		if !one.Asked && s.now().Sub(one.watched) > unwatchedTime {
 			one.end()
 		}
 	}})
@@ -105,13 +111,13 @@ func (s *vigils) keep(ctx context.Context, p ca.Principal, of claim, one *vigil,
 	if s.all[of] != one {
 		return // another has taken its place
 	}
-	if err == nil || !one.asked && s.now().Sub(one.watched) > unwatchedTime {
+	if err == nil || !one.Asked && s.now().Sub(one.watched) > unwatchedTime {
 		delete(s.all, of)
 		return
 	}
 	one.Over, one.Until = true, s.now()
-	if refusal != nil {
-		one.Missing = refusal.Detail
+	if refusal != nil && ctx.Err() == nil {
+		one.Refused = refusal.Detail
 	}
 }
 
@@ -124,5 +130,7 @@ func (s *vigils) watch(of claim) (one vigil, found bool) {
 		return vigil{}, false
 	}
 	kept.watched = s.now()
-	return *kept, true
+	one = *kept
+	one.Looks = maps.Clone(kept.Looks)
+	return one, true
 }

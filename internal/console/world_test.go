@@ -41,6 +41,7 @@ type world struct {
 	transport http.RoundTripper
 
 	sight       ca.CheckFacts // what a check finds
+	report      []byte        // of a check
 	undelivered error         // what becomes of messages to webhooks
 
 	bare atomic.Bool // no proof is in place
@@ -60,7 +61,7 @@ func sqlite(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(),
 
 func newWorld(t testing.TB, database string) *world {
 	t.Helper()
-	w := &world{t: t, now: start}
+	w := &world{t: t, now: start, report: []byte("{}")}
 	require.NoError(t, store.Migrate(t.Context(), database))
 	var err error
 	w.store, err = store.Open(t.Context(), store.Config{URL: database})
@@ -76,7 +77,7 @@ func newWorld(t testing.TB, database string) *world {
 	issuers, err := ca.Load(authorities, issuer.DefaultProfiles(), "http://ca.example", func(ref string) (crypto.Signer, error) { return keys[ref], nil })
 	require.NoError(t, err)
 	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Now: w.clock, Domains: ca.DomainRules{Prove: w.proves}, Checks: ca.CheckRules{Look: func(context.Context, ca.Visit) (ca.Sight, error) {
-		return ca.Sight{Report: []byte("{}"), Facts: w.sight}, nil
+		return ca.Sight{Report: w.report, Facts: w.sight}, nil
 	}}, Webhooks: ca.WebhookRules{Post: func(context.Context, string, map[string]string, []byte) error { return w.undelivered }}})
 	require.NoError(t, err)
 	require.NoError(t, w.ca.PublishCRLs(t.Context()))

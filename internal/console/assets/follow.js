@@ -14,9 +14,10 @@ export function follow(root) {
       await nudge(parts);
       const page = await fetchPage(location.href);
       const fresh = parts.map((part) => page.getElementById(part.id));
-      if (fresh.includes(null)) return location.replace(location.href.split("#")[0]); // another page came, which can tell better why
-      const over = !fresh.some((part) => "follow" in part.dataset);
+      if (!fresh.some(Boolean)) return location.replace(location.href.split("#")[0]); // another page came, which can tell better why
+      if (!fresh.some((part) => part && "follow" in part.dataset)) return theRest(page);
       parts.forEach((part, i) => {
+        if (!fresh[i]) return;
         const now = fresh[i].innerHTML;
         for (const name of ["follow", "nudge"]) {
           if (name in fresh[i].dataset) part.dataset[name] = fresh[i].dataset[name];
@@ -25,7 +26,6 @@ export function follow(root) {
         if (now !== seen.get(part.id)) takeOver(part, fresh[i]);
         seen.set(part.id, now);
       });
-      if (over) return theRest(page);
     } catch {
       // Once more, later.
     }
@@ -41,13 +41,14 @@ async function nudge(parts) {
   }
 }
 
-// All that stands around the parts, as the page has it now. Its heading is read out: what was a live region is no more.
+// The whole page, as it is now. Its heading is read out, and what it has to say first.
 function theRest(page) {
   const said = document.createElement("p");
   said.className = "hidden";
   said.setAttribute("role", "status");
   document.querySelector("footer").append(said);
   document.title = page.title;
-  takeOver(document.getElementById("main"), page.getElementById("main"));
-  said.textContent = document.querySelector("h1").textContent;
+  const main = document.getElementById("main");
+  takeOver(main, page.getElementById("main"));
+  said.textContent = [main.querySelector("h1"), main.querySelector(".note, .lead")].map((e) => e?.textContent.trim()).join(" ");
 }
