@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/imca-project/imca/internal/ca"
 )
@@ -13,6 +14,7 @@ import (
 type askCheckPage struct {
 	App      ca.App
 	URL      string
+	Address  string // to go to instead of those that the name has; empty: those
 	Callback bool
 	Checks   []ca.Check
 	Faults   faults
@@ -25,7 +27,7 @@ func (v *visit) askCheckPage() (askCheckPage, error) {
 	if err != nil {
 		return askCheckPage{}, err
 	}
-	p := askCheckPage{App: a, URL: withScheme(v.r.FormValue("url")), Callback: v.r.PostFormValue("callback") != ""}
+	p := askCheckPage{App: a, URL: withScheme(v.r.FormValue("url")), Address: strings.TrimSpace(v.r.PostFormValue("address")), Callback: v.r.PostFormValue("callback") != ""}
 	p.Checks, err = v.ca.ListChecks(v.context(), v.principal, ca.CheckQuery{App: a.ID, Limit: ca.DefaultPage})
 	return p, err
 }
@@ -43,7 +45,7 @@ func runCheck(v *visit) error {
 	if err != nil {
 		return err
 	}
-	k, _, err := v.ca.RunCheck(v.context(), v.principal, ca.NewCheck{App: p.App.ID, URL: p.URL, Callback: p.Callback})
+	k, _, err := v.ca.RunCheck(v.context(), v.principal, ca.NewCheck{App: p.App.ID, URL: p.URL, Address: p.Address, Callback: p.Callback})
 	if err == nil {
 		return v.redirect(portalPath(p.App.ID, "checks", k.ID))
 	}

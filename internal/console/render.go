@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 )
@@ -60,6 +61,7 @@ func functions(l *language, a *assets) template.FuncMap {
 		"exact":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) }, // as scripts read it
 		"tone":      tone,                                                             // tone state: the colour of a state
 		"filelines": fileLines,                                                        // filelines challenge: what puts it into a file
+		"object":    objectPath,                                                       // object event own: where what an event is about is shown
 		"claim":     claimPath,                                                        // where to decide about a claim
 		"args":      arguments,                                                        // args "name" value …: the argument of a part
 	}
@@ -111,4 +113,18 @@ func (v *visit) showStatus(status int, p page) error {
 	v.w.WriteHeader(status)
 	_, _ = v.w.Write(body.Bytes())
 	return nil
+}
+
+// option is one of several to choose from.
+type option struct{ Value, Word string }
+
+// plainOptions are values that stand for themselves; chosen is one of them, known or not.
+func plainOptions(values []string, chosen string) (options []option) {
+	if chosen != "" && !slices.Contains(values, chosen) {
+		values = append(slices.Clone(values), chosen)
+	}
+	for _, value := range values {
+		options = append(options, option{value, value})
+	}
+	return options
 }
