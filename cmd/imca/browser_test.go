@@ -168,8 +168,8 @@ func (r *reader) fits(name string) {
 	var beyond string
 	r.do(emulation.SetDeviceMetricsOverride(width, 640, 1, true), chromedp.Evaluate(`
 		document.documentElement.scrollWidth <= innerWidth && innerWidth <= 320 ? "" : [...document.querySelectorAll("main *, header *, footer *")]
-			.filter((e) => e.getBoundingClientRect().right > 320 && !e.closest(".scroll, .menu, pre, svg")).map((e) => e.outerHTML.slice(0, 200)).join("\n") || "something"`, &beyond),
-		emulation.ClearDeviceMetricsOverride())
+			.filter((e) => e.getBoundingClientRect().right > 320 && !e.closest(".scroll, .menu, pre, svg")).map((e) => e.outerHTML.slice(0, 200)).join("\n") || "something"`, &beyond))
+	r.asBefore()
 	require.Empty(r.t, beyond, "%s in %s is wider than %d pixels", name, r.language, width)
 }
 
@@ -185,7 +185,16 @@ func (r *reader) picture(folder, name string) {
 			require.NoError(r.t, os.WriteFile(filepath.Join(folder, strings.Join([]string{name, r.language, scheme, device}, "-")+".png"), png, 0o600))
 		}
 	}
-	r.do(emulation.SetEmulatedMedia(), emulation.ClearDeviceMetricsOverride())
+	r.do(emulation.SetEmulatedMedia())
+	r.asBefore()
+}
+
+// asBefore ends the emulation of a device, and waits until the page is laid out anew, lest a click hits what stood there before.
+func (r *reader) asBefore() {
+	r.t.Helper()
+	r.do(emulation.ClearDeviceMetricsOverride(), chromedp.Evaluate(
+		`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => done(0), 50))))`, nil,
+		func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
 }
 
 // refused takes note that the browser complained of an answer that refuses a form, as it does of each.
@@ -207,7 +216,19 @@ func (r *reader) ready() {
 // click clicks, and waits for something.
 func (r *reader) click(selector, then string) {
 	r.t.Helper()
-	r.do(chromedp.Click(selector, chromedp.ByQuery, chromedp.NodeVisible), chromedp.WaitVisible(then, chromedp.ByQuery))
+	r.do(steadily(chromedp.Click(selector, chromedp.ByQuery, chromedp.NodeVisible)), steadily(chromedp.WaitVisible(then, chromedp.ByQuery)))
+}
+
+// steadily does something again whose element the page has renewed in between.
+func steadily(a chromedp.Action) chromedp.Action {
+	return chromedp.ActionFunc(func(ctx context.Context) (err error) {
+		for range 3 {
+			if err = a.Do(ctx); err == nil || !strings.Contains(err.Error(), "Could not find node") {
+				return err
+			}
+		}
+		return err
+	})
 }
 
 // copied is the text that the copy button behind an element puts into the clipboard.
