@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/imca-project/imca/internal/judge"
@@ -56,6 +57,7 @@ func newReader(t *testing.T, url, language string) *reader {
 		cancel()
 		end()
 	})
+	require.NoError(t, chromedp.Run(ctx)) // the browser ends with the context that it began with
 	limited, stop := context.WithTimeout(ctx, 90*time.Second)
 	t.Cleanup(stop)
 	r.ctx, r.tab = limited, ctx
@@ -131,6 +133,9 @@ func (r *reader) watch(event any) {
 // do does something in the browser.
 func (r *reader) do(actions ...chromedp.Action) {
 	r.t.Helper()
+	for i, a := range actions {
+		actions[i] = steadily(a)
+	}
 	if err := chromedp.Run(r.ctx, actions...); err != nil {
 		var text string
 		last, cancel := context.WithTimeout(r.tab, 5*time.Second)
@@ -144,13 +149,13 @@ func (r *reader) do(actions ...chromedp.Action) {
 // phone, in light and dark.
 func (r *reader) look(name string) {
 	r.t.Helper()
-	var verdict string
-	r.do(chromedp.Evaluate(r.axe+";0", nil), chromedp.Evaluate(
-		`axe.run().then((r) => JSON.stringify(r.violations.map((v) => [v.id, v.help, v.nodes.map((n) => n.html + " " + n.failureSummary)])))`,
-		&verdict, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
-	var violations []any
-	require.NoError(r.t, json.Unmarshal([]byte(verdict), &violations))
-	require.Empty(r.t, violations, "accessibility of %s in %s", name, r.language)
+	r.do(chromedp.Evaluate(r.axe+";0", nil))
+	require.Empty(r.t, r.violations("{}"), "accessibility of %s in %s", name, r.language)
+	r.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: "dark"}, {Name: "prefers-reduced-motion", Value: "reduce"}, // lest it judges a transition
+	}))
+	require.Empty(r.t, r.violations(`{runOnly: ["color-contrast"]}`), "contrast of %s in %s, in the dark", name, r.language)
+	r.do(emulation.SetEmulatedMedia())
 	r.fits(name)
 	r.mu.Lock()
 	faults := r.faults
@@ -159,6 +164,34 @@ func (r *reader) look(name string) {
 	if folder := os.Getenv("IMCA_SCREENSHOTS"); folder != "" {
 		r.picture(folder, name)
 	}
+}
+
+// violations are what axe-core finds by some rules.
+func (r *reader) violations(rules string) (all []any) {
+	r.t.Helper()
+	var verdict string
+	r.do(chromedp.Evaluate(
+		`axe.run(`+rules+`).then((r) => JSON.stringify(r.violations.map((v) => [v.id, v.help, v.nodes.map((n) => n.html + " " + n.failureSummary)])))`,
+		&verdict, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+	require.NoError(r.t, json.Unmarshal([]byte(verdict), &all))
+	return all
+}
+
+// skips goes from the top of a page to what stands in it by the keyboard alone: past the menu, to the first link or field.
+func (r *reader) skips() {
+	r.t.Helper()
+	at := func(where string) {
+		r.t.Helper()
+		var there bool
+		r.do(chromedp.Evaluate(where, &there))
+		require.True(r.t, there, where)
+	}
+	r.do(chromedp.Evaluate("document.activeElement.blur(); scrollTo(0, 0); 0", nil), chromedp.KeyEvent(kb.Tab))
+	at(`document.activeElement.classList.contains("skip") && document.activeElement.getBoundingClientRect().left >= 0`)
+	r.do(chromedp.KeyEvent(kb.Enter))
+	at(`document.activeElement.id === "main"`)
+	r.do(chromedp.KeyEvent(kb.Tab))
+	at(`document.getElementById("main").contains(document.activeElement) && getComputedStyle(document.activeElement).outlineStyle !== "none"`)
 }
 
 // fits fails where a small phone would have to be pushed to and fro to read the page; tables scroll within themselves.
@@ -216,14 +249,15 @@ func (r *reader) ready() {
 // click clicks, and waits for something.
 func (r *reader) click(selector, then string) {
 	r.t.Helper()
-	r.do(steadily(chromedp.Click(selector, chromedp.ByQuery, chromedp.NodeVisible)), steadily(chromedp.WaitVisible(then, chromedp.ByQuery)))
+	r.do(chromedp.Click(selector, chromedp.ByQuery, chromedp.NodeVisible), chromedp.WaitVisible(then, chromedp.ByQuery))
 }
 
-// steadily does something again whose element the page has renewed in between.
+// steadily does something again whose element was gone when its turn came, as another page, or the page's own script, had come in between.
 func steadily(a chromedp.Action) chromedp.Action {
 	return chromedp.ActionFunc(func(ctx context.Context) (err error) {
 		for range 3 {
-			if err = a.Do(ctx); err == nil || !strings.Contains(err.Error(), "Could not find node") {
+			err = a.Do(ctx)
+			if err == nil || !strings.Contains(err.Error(), "Could not find node") && !strings.Contains(err.Error(), "No node with given id") {
 				return err
 			}
 		}

@@ -131,6 +131,7 @@ func TestPagesInABrowser(t *testing.T) {
 			r.look("proof")
 			r.click(`nav a[href$="/demo"]`, "#domains")
 			r.look("portal-names")
+			r.skips()
 			r.click(`form[action="/signout"] button`, "#token")
 
 			r.do(chromedp.Navigate(link(operatorToken)))
