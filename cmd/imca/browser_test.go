@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,7 +65,7 @@ func newReader(t *testing.T, url, language string) *reader {
 	r.ctx, r.tab = limited, ctx
 	chromedp.ListenTarget(limited, r.watch)
 	r.do(
-		log.Enable(), network.Enable(), runtime.Enable(),
+		log.Enable(), network.Enable(), runtime.Enable(), scheme("light"),
 		network.SetExtraHTTPHeaders(network.Headers{"Accept-Language": language}),
 		browser.SetDownloadBehavior(browser.SetDownloadBehaviorBehaviorAllow).WithDownloadPath(r.folder),
 		chromedp.ActionFunc(func(ctx context.Context) error {
@@ -151,11 +153,9 @@ func (r *reader) look(name string) {
 	r.t.Helper()
 	r.do(chromedp.Evaluate(r.axe+";0", nil))
 	require.Empty(r.t, r.violations("{}"), "accessibility of %s in %s", name, r.language)
-	r.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{
-		{Name: "prefers-color-scheme", Value: "dark"}, {Name: "prefers-reduced-motion", Value: "reduce"}, // lest it judges a transition
-	}))
+	r.do(scheme("dark"))
 	require.Empty(r.t, r.violations(`{runOnly: ["color-contrast"]}`), "contrast of %s in %s, in the dark", name, r.language)
-	r.do(emulation.SetEmulatedMedia())
+	r.do(scheme("light"))
 	r.fits(name)
 	r.mu.Lock()
 	faults := r.faults
@@ -164,6 +164,13 @@ func (r *reader) look(name string) {
 	if folder := os.Getenv("IMCA_SCREENSHOTS"); folder != "" {
 		r.picture(folder, name)
 	}
+}
+
+// scheme has pages shown in light or dark, to somebody who wants nothing to move: what is half-way between two colours cannot be judged.
+func scheme(colours string) chromedp.Action {
+	return emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: colours}, {Name: "prefers-reduced-motion", Value: "reduce"},
+	})
 }
 
 // violations are what axe-core finds by some rules.
@@ -208,17 +215,17 @@ func (r *reader) fits(name string) {
 
 func (r *reader) picture(folder, name string) {
 	r.t.Helper()
-	for _, scheme := range []string{"light", "dark"} {
+	for _, colours := range []string{"light", "dark"} {
 		for device, width := range map[string]int64{"desk": 1280, "phone": 360} {
 			var png []byte
 			r.do(
-				emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
+				scheme(colours),
 				emulation.SetDeviceMetricsOverride(width, 800, 1, device == "phone"), chromedp.FullScreenshot(&png, 100),
 			)
-			require.NoError(r.t, os.WriteFile(filepath.Join(folder, strings.Join([]string{name, r.language, scheme, device}, "-")+".png"), png, 0o600))
+			require.NoError(r.t, os.WriteFile(filepath.Join(folder, strings.Join([]string{name, r.language, colours, device}, "-")+".png"), png, 0o600))
 		}
 	}
-	r.do(emulation.SetEmulatedMedia())
+	r.do(scheme("light"))
 	r.asBefore()
 }
 
@@ -231,13 +238,16 @@ func (r *reader) asBefore() {
 }
 
 // refused takes note that the browser complained of an answer that refuses a form, as it does of each.
-func (r *reader) refused() {
+func (r *reader) refused() { r.answered(http.StatusUnprocessableEntity) }
+
+// answered takes note that the browser complained of an answer because of its status.
+func (r *reader) answered(status int) {
 	r.t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := len(r.faults)
-	r.faults = slices.DeleteFunc(r.faults, func(fault string) bool { return strings.Contains(fault, "status of 422") })
-	require.Less(r.t, len(r.faults), before, "nothing was refused")
+	r.faults = slices.DeleteFunc(r.faults, func(fault string) bool { return strings.Contains(fault, fmt.Sprintf("status of %d", status)) })
+	require.Less(r.t, len(r.faults), before, "no answer had the status %d", status)
 }
 
 // ready waits until the scripts of the page have taken it over.
