@@ -106,4 +106,7 @@ func TestAppTokenIsReplaced(t *testing.T) {
 	require.Equal(t, "demo", who.App)
 	require.Contains(t, a.body, `href="/console/apps/demo"`)
 	require.NotContains(t, p.page("/console/apps/demo").body, path+"/rotate")
+	_, err = w.ca.CreateEAB(t.Context(), root, "demo", "web", 0)
+	require.NoError(t, err)
+	require.NotContains(t, p.page("/console/apps/demo").body, "only for some things", "of a credential, that says nothing")
 }
