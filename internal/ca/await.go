@@ -9,7 +9,7 @@ import (
 // Awaited is a proof that somebody is about to put in place.
 type Awaited struct {
 	Name, App string
-	Methods   []Method // by which it may be given; they take turns
+	Methods   []Method // by which it may be given; they take turns, and what the first misses is what counts as missing
 	Pause     time.Duration
 
 	// Seen, if not nil, is told of each look that found nothing.
@@ -17,7 +17,7 @@ type Awaited struct {
 }
 
 // AwaitProof looks for the proof of a claim again and again, until it is there, the name is the app's by other means, or ctx is over. Each look counts
-// against the quota of the app, but all of them are one act with one event: of the proof, or of what was missing at the last.
+// against the quota of the app, but all of them are one act with one event: of the proof, or of what was missing.
 func (c *CA) AwaitProof(ctx context.Context, p Principal, req Awaited) (Domain, error) {
 	missing := func() error { return ctx.Err() } // how it ends without a proof
 	for i := 0; ; i++ {
@@ -47,7 +47,9 @@ func (c *CA) AwaitProof(ctx context.Context, p Principal, req Awaited) (Domain, 
 		case !errors.As(err, &refusal) || !notThere(refusal.Kind):
 			return Domain{}, c.answer(ctx, act, err)
 		}
-		missing = func() error { return c.answer(ctx, act, c.proofMissing(ctx, act, d, m, refusal)) }
+		if m == req.Methods[0] {
+			missing = func() error { return c.answer(ctx, act, c.proofMissing(ctx, act, d, m, refusal)) }
+		}
 		if req.Seen != nil {
 			req.Seen(m, act.Event.At, refusal)
 		}

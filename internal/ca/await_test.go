@@ -40,7 +40,7 @@ func TestProofIsAwaited(t *testing.T) {
 	})
 }
 
-// TestProofIsAwaitedInVain: what was missing at the last stays with the claim, in one event.
+// TestProofIsAwaitedInVain: what was missing by the first way stays with the claim, in one event.
 func TestProofIsAwaitedInVain(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		f, _ := proving(t, url, ca.PolicyProve)
@@ -49,9 +49,9 @@ func TestProofIsAwaitedInVain(t *testing.T) {
 		looks := 0
 		events := f.events(func() {
 			_, err := f.AwaitProof(ctx, developer, ca.Awaited{
-				Name: "www.example.com", Methods: []ca.Method{ca.MethodHTTP}, Pause: time.Millisecond,
+				Name: "www.example.com", Methods: []ca.Method{ca.MethodHTTP, ca.MethodDNS}, Pause: time.Millisecond,
 				Seen: func(ca.Method, time.Time, *ca.Error) {
-					if looks++; looks == 3 {
+					if looks++; looks == 4 {
 						cancel()
 					}
 				},

@@ -117,14 +117,16 @@ func proveAgain(v *visit) error {
 	if _, _, err := v.ca.AddDomain(v.context(), v.principal, ca.NewDomain{App: d.App, Domain: p.Full}); err != nil {
 		return err
 	}
+	v.vigils.forget(claim{d.App, d.Name.String()})
 	return v.redirect(p.Path() + p.Onward)
 }
 
 // removeName gives a name up. Certificates for it stay as they are.
 func removeName(v *visit) error {
-	app := v.param("app")
-	if err := v.ca.RemoveDomain(v.context(), v.principal, v.param("name"), app); err != nil {
+	app, name := v.param("app"), v.param("name")
+	if err := v.ca.RemoveDomain(v.context(), v.principal, name, app); err != nil {
 		return err
 	}
+	v.vigils.forget(claim{app, name})
 	return v.redirect(done(portalPath(app), "name-removed"))
 }

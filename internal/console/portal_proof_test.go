@@ -138,6 +138,14 @@ func TestNameIsGivenUp(t *testing.T) {
 	for _, verb := range []string{"/watch", "/again", "/remove", ""} {
 		require.Equal(t, http.StatusNotFound, p.post(stranger+verb, url.Values{"method": {"dns-01"}}).StatusCode, verb)
 	}
-	require.Equal(t, "/apps/demo?done=name-removed", p.post(path+"/remove", url.Values{}).Header.Get("Location"))
-	require.Equal(t, http.StatusNotFound, p.get(path).StatusCode)
+	for range 2 { // asked for again, it begins anew
+		require.Equal(t, http.StatusUnprocessableEntity, p.post(path, url.Values{"method": {"dns-01"}}).StatusCode)
+		require.NotContains(t, p.page(path).body, "data-nudge")
+		require.Equal(t, "/apps/demo?done=name-removed", p.post(path+"/remove", url.Values{}).Header.Get("Location"))
+		require.Equal(t, http.StatusNotFound, p.get(path).StatusCode)
+		require.Equal(t, path, w.toProve(p, "www.example.com"))
+		page := p.page(path).body
+		require.Contains(t, page, "data-nudge")
+		require.NotContains(t, page, "Last looked")
+	}
 }

@@ -111,7 +111,8 @@ func (s *vigils) keep(ctx context.Context, p ca.Principal, of claim, one *vigil,
 	if s.all[of] != one {
 		return // another has taken its place
 	}
-	if err == nil || !one.Asked && s.now().Sub(one.watched) > unwatchedTime {
+	gone := refusal != nil && refusal.Kind == ca.KindNotFound // the name was given up
+	if err == nil || gone || !one.Asked && s.now().Sub(one.watched) > unwatchedTime {
 		delete(s.all, of)
 		return
 	}
@@ -133,4 +134,14 @@ func (s *vigils) watch(of claim) (one vigil, found bool) {
 	one = *kept
 	one.Looks = maps.Clone(kept.Looks)
 	return one, true
+}
+
+// forget ends the vigil for a claim, which has ended, or begins anew.
+func (s *vigils) forget(of claim) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if one, found := s.all[of]; found {
+		one.end()
+		delete(s.all, of)
+	}
 }

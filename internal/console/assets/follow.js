@@ -4,12 +4,19 @@
 import { fetchPage, takeOver } from "./page.js";
 
 const pause = 1000; // ms
+const alone = 15 * 60 * 1000; // ms; nobody who touches nothing for so long is kept signed in by a page
+const nudgePause = 10 * 1000; // ms
+
+let touched = Date.now();
+let nudged = 0;
+for (const sign of ["keydown", "pointerdown", "wheel", "visibilitychange"]) addEventListener(sign, () => { touched = Date.now(); }, { capture: true, passive: true });
 
 export function follow(root) {
   const parts = [...root.querySelectorAll("[data-follow][id]")];
   if (parts.length === 0) return;
   const seen = new Map(parts.map((part) => [part.id, part.innerHTML]));
   const renew = async () => {
+    if (Date.now() - touched > alone) return void setTimeout(renew, pause);
     try {
       await nudge(parts);
       const page = await fetchPage(location.href);
@@ -37,7 +44,9 @@ export function follow(root) {
 // A part may ask for something that has to go on as long as somebody looks at the page: it is sent to the address in data-nudge.
 async function nudge(parts) {
   for (const part of parts) {
-    if (part.dataset.nudge && document.visibilityState === "visible") await fetch(part.dataset.nudge, { method: "POST" });
+    if (!part.dataset.nudge || document.visibilityState !== "visible" || Date.now() - nudged < nudgePause) continue;
+    nudged = Date.now();
+    await fetch(part.dataset.nudge, { method: "POST" });
   }
 }
 
