@@ -6,8 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/imca-project/imca/internal/judge"
@@ -59,8 +61,14 @@ func TestFormsInABrowser(t *testing.T) {
 			o.refused()
 			o.look("form-rejection-without-reason")
 			o.do(chromedp.SetValue("#reason", `Not yours: <b>`, chromedp.ByQuery))
+			// A page that nobody has touched for a while asks for nothing, so that its session comes to its end; whoever comes back sees how it stands.
+			r.do(chromedp.Evaluate("const then = Date.now; Date.now = () => then() + 16 * 60 * 1000; 0", nil))
 			o.click("button.danger", "main .note.good, main [role=status]")
-			r.do(chromedp.WaitVisible("#proof .note", chromedp.ByQuery))
+			time.Sleep(2500 * time.Millisecond)
+			var noticed bool
+			r.do(chromedp.Evaluate(`document.querySelector("#proof .note") !== null`, &noticed))
+			require.False(t, noticed)
+			r.do(chromedp.KeyEvent(kb.Shift), chromedp.WaitVisible("#proof .note", chromedp.ByQuery))
 			require.True(t, still(), "the developer's page has noticed by itself")
 			r.look("form-rejected")
 			decide("/console/approvals/demo/yes."+app+".example", "#reason")
