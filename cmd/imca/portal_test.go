@@ -19,14 +19,20 @@ import (
 func TestFromSignInToGreenCheck(t *testing.T) {
 	judge.Long(t)
 	judge.Need(t, "apache2", "chromium", "unzip", "openssl")
-	names := judge.Knot(t, map[string]string{"test": "", "shop.test": "www A 127.0.0.1"})
-	for language, database := range map[string]func(t *testing.T, folder dataFolder) string{
-		"en":    func(_ *testing.T, folder dataFolder) string { return "sqlite:" + folder.path("imca.db") },
-		"zh-CN": func(t *testing.T, _ dataFolder) string { return judge.Postgres(t) },
+	names := judge.Knot(t, map[string]string{"test": "", "shop.test": "www A 127.0.0.1\nhooks A 127.0.0.1"})
+	sqlite := func(_ *testing.T, folder dataFolder) string { return "sqlite:" + folder.path("imca.db") }
+	for name, way := range map[string]struct {
+		language string
+		database func(t *testing.T, folder dataFolder) string
+		flags    []string
+	}{
+		"en":             {"en", sqlite, []string{"--resolver", names.Addr, "--allow-egress", "127.0.0.0/8"}},
+		"zh-CN":          {"zh-CN", func(t *testing.T, _ dataFolder) string { return judge.Postgres(t) }, []string{"--resolver", names.Addr, "--allow-egress", "127.0.0.0/8"}},
+		"out of the box": {"en", sqlite, nil}, // where no name leads to this machine
 	} {
-		t.Run(language, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			folder := dataFolder(filepath.Join(t.TempDir(), "data"))
-			d := startDev(t, string(folder), database(t, folder), "--resolver", names.Addr, "--allow-egress", "127.0.0.0/8")
+			d := startDev(t, string(folder), way.database(t, folder), way.flags...)
 			state, err := folder.state()
 			require.NoError(t, err)
 			// What others have typed is text, wherever it is shown.
@@ -35,7 +41,7 @@ func TestFromSignInToGreenCheck(t *testing.T) {
 			require.NoError(t, d.ask(operatorToken, "PATCH", "/v1/apps/demo", body, http.StatusOK, &struct{}{}))
 			link := strings.TrimSpace(judge.Run(t, "imca", "console", "link", "--url", d.url, "--ca", folder.path(state.CA), "--token-file", folder.path(demoToken)))
 
-			r := newReader(t, d.url, language)
+			r := newReader(t, d.url, way.language)
 			r.do(chromedp.Navigate(link))
 			r.look("sign-in")
 			r.click("main button", "main a.button")
@@ -46,6 +52,7 @@ func TestFromSignInToGreenCheck(t *testing.T) {
 
 			r.click(`main a[href$="/new"]`, "#domain")
 			r.look("new")
+			r.ready()
 			r.do(chromedp.SendKeys("#domain", "www.shop.test", chromedp.ByQuery))
 			r.click("#new button", "#download")
 			r.look("ready")
@@ -60,12 +67,19 @@ func TestFromSignInToGreenCheck(t *testing.T) {
 			r.look("certificate")
 			r.click(`main a[href*="/check?"]`, "#url")
 			r.do(chromedp.SetValue("#url", "https://www.shop.test:"+port+"/callback", chromedp.ByQuery))
+			if way.flags == nil {
+				r.click("main form summary", "#address")
+				r.do(chromedp.SendKeys("#address", "127.0.0.1", chromedp.ByQuery))
+			}
 			r.look("check")
 			r.click("main form button", "#summary")
 			var summary string
 			r.do(chromedp.AttributeValue("#summary", "data-summary", &summary, nil, chromedp.ByQuery))
 			r.look("checked")
 			require.Equal(t, "healthy", summary)
+			if way.flags != nil {
+				watchIt(t, r, newReceiver(t, d, "hooks.shop.test"))
+			}
 			r.click(`nav a[href$="/history"]`, "main table")
 			r.look("history")
 			r.click(`nav a[href$="/demo"]`, "#certificates")
@@ -112,17 +126,19 @@ func TestPagesInABrowser(t *testing.T) {
 			r.click("main button", "main a.button")
 			r.click(`main a[href$="/new"]`, "#domain")
 			r.do(chromedp.SendKeys("#domain", "www."+language+".example.org", chromedp.ByQuery))
-			r.click("#new button", "#proof form")
+			r.ready()
+			r.click("#new button", "#way-http-01 form")
 			r.look("proof")
 			r.click(`nav a[href$="/demo"]`, "#domains")
 			r.look("portal-names")
+			r.skips()
 			r.click(`form[action="/signout"] button`, "#token")
 
 			r.do(chromedp.Navigate(link(operatorToken)))
 			r.click("main button", "nav.menu")
 			for _, page := range []string{
 				"/console", "/console/certificates", "/console/certificates/" + issued.Serial, "/console/certificates/" + issued.Serial + "/revoke", "/console/revoke", "/console/approvals",
-				"/console/checks", "/console/apps", "/console/apps/demo", "/console/events", "/console/authorities", "/console/settings",
+				"/console/checks", "/console/apps", "/console/apps/demo", "/console/tokens", "/console/events", "/console/authorities", "/console/settings",
 			} {
 				r.do(chromedp.Navigate(d.url+page), chromedp.WaitVisible("main h1", chromedp.ByQuery))
 				r.look("operator" + strings.ReplaceAll(page, "/", "-"))

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"html"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -14,6 +15,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,7 +126,7 @@ func TestSignInAtTheProvider(t *testing.T) {
 	olga := browser()
 	response, body := get(olga, here+"/signin")
 	require.Equal(t, http.StatusOK, response.StatusCode)
-	require.Contains(t, body, `href="/signin/provider"`)
+	require.Contains(t, body, `href="/signin/provider?next=%2f"`)
 	response, body = get(olga, here+"/signin/provider")
 	require.Equal(t, http.StatusOK, response.StatusCode, body)
 	require.Equal(t, "/console", response.Request.URL.Path)
@@ -133,6 +136,19 @@ func TestSignInAtTheProvider(t *testing.T) {
 	require.Equal(t, 1, events)
 	response, _ = get(olga, here+"/console")
 	require.Equal(t, "/signin", response.Request.URL.Path, "signed out everywhere")
+
+	// Who wanted a page gets there.
+	response, body = get(olga, here+"/console/certificates?q=shop.example&status=valid")
+	require.Equal(t, "/signin", response.Request.URL.Path)
+	way := regexp.MustCompile(`href="(/signin/provider[^"]*)"`).FindStringSubmatch(body)
+	require.NotNil(t, way, body)
+	response, _ = get(olga, here+html.UnescapeString(way[1]))
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	require.Equal(t, "/console/certificates?q=shop.example&status=valid", response.Request.URL.RequestURI())
+	for _, elsewhere := range []string{"https://evil.example/", "//evil.example/", `/\evil.example/`, "evil.example", "javascript:alert(1)", "/" + strings.Repeat("x", 3000)} {
+		response, _ = get(browser(), here+"/signin/provider?"+url.Values{"next": {elsewhere}}.Encode())
+		require.Equal(t, "/console", response.Request.URL.Path, elsewhere)
+	}
 
 	// Another browser brings a code that olga's attempt was given, with her state: she is not signed in there, nor anybody else.
 	stop := browser()
@@ -155,6 +171,8 @@ func TestSignInAtTheProvider(t *testing.T) {
 	p.nonce = "another"
 	response, _ = get(browser(), here+"/signin/provider")
 	require.Equal(t, http.StatusUnauthorized, response.StatusCode, "a token of another attempt")
+	_, body = get(browser(), here+"/signin/provider?next=/console/events")
+	require.Contains(t, body, `href="/signin/provider?next=%2fconsole%2fevents"`, "the next try leads there, too")
 	p.nonce = ""
 	response, _ = get(browser(), here+"/signin/provider")
 	require.Equal(t, "/console", response.Request.URL.Path)

@@ -189,5 +189,8 @@ func parseScopes(list []string, role Role) (Scopes, *Error) {
 	return Scopes(strings.Join(sorted, " ")), nil
 }
 
+// Actions lists what the role is given.
+func (r Role) Actions() []Action { return slices.Clone(permissions[r]) }
+
 // May tells whether the role is given the action at all.
 func (r Role) May(a Action) bool { return slices.Contains(permissions[r], a) }

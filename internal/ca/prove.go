@@ -23,38 +23,45 @@ func (c *CA) VerifyDomain(ctx context.Context, p Principal, name, app string, m 
 }
 
 func (c *CA) verifyDomain(ctx context.Context, act Act, d Domain, m Method) (Domain, error) {
+	app, proof, err := c.beforeLook(ctx, act, d, m)
+	if err != nil {
+		return Domain{}, err
+	}
+	found, err := c.look(ctx, d, proof)
+	if err != nil {
+		return Domain{}, c.proofMissing(ctx, act, d, m, err)
+	}
+	found.lasting = true
+	return c.recordProof(ctx, act, app, d, found)
+}
+
+// beforeLook refuses a look at the proof of a claim that would change nothing, takes it from the quota, and says what to look for.
+func (c *CA) beforeLook(ctx context.Context, act Act, d Domain, m Method) (*App, Proof, error) {
 	now := act.Event.At
 	wanted := d.Name
 	if d.Wildcard && !d.Usable(now) {
 		wanted = below(d.Name)
 	}
 	if err := checkMethod(m, wanted); err != nil {
-		return Domain{}, err
+		return nil, Proof{}, err
 	}
 	app, err := c.appOf(ctx, d.App)
 	if err != nil {
-		return Domain{}, err
+		return nil, Proof{}, err
 	}
 	switch {
 	case d.State == DomainRejected:
-		return Domain{}, rejected(d)
+		return nil, Proof{}, rejected(d)
 	case d.State == DomainAwaiting && app.Policy == PolicyApprove:
-		return Domain{}, refuse(KindConflict, "", "%s waits for an operator, and needs no proof: 'imca domain show %s' tells when the decision is there.", d.Name, d.Name)
+		return nil, Proof{}, refuse(KindConflict, "", "%s waits for an operator, and needs no proof: 'imca domain show %s' tells when the decision is there.", d.Name, d.Name)
 	case d.State == DomainPending && !now.Before(d.ChallengeUntil):
-		return Domain{}, refuse(KindConflict, "", "The challenge for %s ended at %s: get a new one (POST /v1/domains, or 'imca domain add %s').",
+		return nil, Proof{}, refuse(KindConflict, "", "The challenge for %s ended at %s: get a new one (POST /v1/domains, or 'imca domain add %s').",
 			d.Name, d.ChallengeUntil.Format(time.DateTime), quoted(d.fullName()))
 	}
 	if err := c.take(ctx, now, c.QuotasOf(app).forProof(app.ID)); err != nil {
-		return Domain{}, err
+		return nil, Proof{}, err
 	}
-	found, err := c.look(ctx, d, Proof{
-		App: d.App, Name: wanted, Method: m, Token: d.Token, KeyAuthorization: KeyAuthorization(d.Token, Thumbprint(d.App)),
-	})
-	if err != nil {
-		return Domain{}, c.proofMissing(ctx, act, d, m, err)
-	}
-	found.lasting = true
-	return c.recordProof(ctx, act, app, d, found)
+	return app, Proof{App: d.App, Name: wanted, Method: m, Token: d.Token, KeyAuthorization: KeyAuthorization(d.Token, Thumbprint(d.App))}, nil
 }
 
 // Proof is what an ACME account shows for a name.

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -88,14 +87,13 @@ type appPage struct {
 	Quotas    ca.Quotas
 	Domains   []ca.Domain
 	Latest    []certificateLine
-	Tokens    []tokenLine
+	Tokens    tokenTable
 	More      some // tokens that are not shown
 	Token     credentialForm
 	EAB       credentialForm
 	MayChange bool
 	MayToken  bool
 	MayEAB    bool
-	MayRevoke bool
 }
 
 func (appPage) template() string { return "app" }
@@ -145,7 +143,7 @@ func app(v *visit) error {
 func (v *visit) appPage() (p appPage, err error) {
 	p = appPage{
 		Quotas: v.ca.Quotas(), Token: credentialForm{Days: "365"}, EAB: credentialForm{Days: "90"},
-		MayChange: v.may(ca.ActChangeApp), MayToken: v.may(ca.ActCreateToken), MayEAB: v.may(ca.ActCreateEAB), MayRevoke: v.may(ca.ActRevokeToken),
+		MayChange: v.may(ca.ActChangeApp), MayToken: v.may(ca.ActCreateToken), MayEAB: v.may(ca.ActCreateEAB),
 	}
 	id := v.param("app")
 	if p.App, err = v.ca.App(v.context(), v.principal, id); err != nil {
@@ -168,7 +166,7 @@ func (v *visit) appPage() (p appPage, err error) {
 		return p, err
 	}
 	p.More = countUp(len(tokens))
-	p.Tokens = v.tokenLines(tokens[:p.More.N])
+	p.Tokens = v.tokenTable(p.Path()+"/tokens", tokens[:p.More.N], true)
 	return p, nil
 }
 
@@ -200,12 +198,18 @@ type secretPage struct {
 	Secret    string // of a token; empty for a credential of ACME
 	HMACKey   string // of a credential of ACME
 	Directory string
+	OldUntil  time.Time // until when the token that it replaces goes on; zero: it replaces none
 }
 
 func (secretPage) template() string { return "secret" }
 
-// Path is that of the app.
-func (p secretPage) Path() string { return appPath(p.App.ID) }
+// Path is where its kind is listed.
+func (p secretPage) Path() string {
+	if p.App.ID == "" {
+		return tokensPath
+	}
+	return appPath(p.App.ID)
+}
 
 func createToken(v *visit) error {
 	p, form, life, err := v.credential()
@@ -256,16 +260,11 @@ func (v *visit) credential() (p appPage, form credentialForm, life time.Duration
 		return p, form, 0, err
 	}
 	form = credentialForm{Name: strings.TrimSpace(v.r.PostForm.Get("name")), Days: strings.TrimSpace(v.r.PostForm.Get("days"))}
-	if form.Days == "" {
-		return p, form, 0, nil
-	}
-	const most = 3650
-	days, err := strconv.Atoi(form.Days)
-	if err != nil || days < 1 || days > most {
+	life, ok := readDays(form.Days)
+	if !ok {
 		form.Faults = v.fault("days", "app.days.wrong")
-		return p, form, 0, nil
 	}
-	return p, form, time.Duration(days) * 24 * time.Hour, nil
+	return p, form, life, nil
 }
 
 func revokeToken(v *visit) error {

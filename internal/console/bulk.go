@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,9 +15,10 @@ import (
 
 // bulkPage asks which certificates shall end: a search, and a reason.
 type bulkPage struct {
-	Form    bulkForm
-	Reasons []pki.Reason
-	Faults  faults
+	Form                  bulkForm
+	Authorities, Profiles []option
+	Reasons               []pki.Reason
+	Faults                faults
 }
 
 func (bulkPage) template() string { return "revoke-many" }
@@ -134,7 +136,15 @@ func bulkFault(field, format string, args ...any) error {
 }
 
 func (v *visit) bulkPage(f bulkForm) bulkPage {
-	p := bulkPage{Form: f}
+	var authorities, profiles []string
+	for _, i := range v.ca.Issuers() {
+		authorities = append(authorities, i.Name())
+		for _, profile := range i.Profiles() {
+			profiles = append(profiles, profile.Name)
+		}
+	}
+	slices.Sort(profiles)
+	p := bulkPage{Form: f, Authorities: plainOptions(authorities, f.Authority), Profiles: plainOptions(slices.Compact(profiles), f.Profile)}
 	for _, r := range pki.LeafReasons() {
 		if r != pki.CertificateHold { // one by one
 			p.Reasons = append(p.Reasons, r)

@@ -36,30 +36,32 @@ func sets() map[string][]string {
 		reasons = append(reasons, r.String())
 	}
 	return map[string][]string{
-		"kind":         kinds,
-		"role":         append(texts(ca.Roles()), "program", "key-holder"), // the last two have no tokens
-		"status":       texts(ca.Statuses()),
-		"outcome":      texts([]ca.Outcome{ca.OutcomeDone, ca.OutcomeRefused}),
-		"reason":       reasons,
-		"reason-what":  reasons,
-		"bulk-field":   {"suffix", "app", "authority", "profile", "key", "issued-from", "issued-until", "serials"},
-		"domain-state": texts(ca.DomainStates()),
-		"policy":       texts(ca.DomainPolicies()),
-		"policy-what":  texts(ca.DomainPolicies()),
-		"token-state":  {"valid", "expired", "revoked", "superseded"},
-		"action":       actions(),
-		"summary":      {"healthy", "locked_out", "open", "wrong_way", "undecided", "faulty"}, // as internal/doorcheck has them
-		"check-state":  texts(ca.CheckStates()),
-		"cause":        texts([]ca.CheckCause{ca.CauseAsked, ca.CauseScheduled, ca.CauseIssued, ca.CauseExpiring}),
-		"alert":        texts(ca.Alerts()),
-		"next-step":    texts(ca.DomainStates()),
-		"method":       texts(ca.ProofMethods()),
-		"caller":       {"platform", "none", "stranger", "impostor", "developer", "expired", "revoked", "next_root", "intermediate"}, // as internal/doorcheck has them, like the next three
-		"came":         {"admitted", "refused", "unclear"},
-		"severity":     {"fault", "warning", "note"},
-		"verdict":      {"admits_platform", "refuses_strangers", "refuses_revoked"},
-		"answer":       {"yes", "no", "unknown"},
-		"summary-what": {"healthy", "locked_out", "open", "wrong_way", "undecided", "faulty"},
+		"kind":          kinds,
+		"role":          append(texts(ca.Roles()), "program", "key-holder"), // the last two have no tokens
+		"status":        texts(ca.Statuses()),
+		"outcome":       texts([]ca.Outcome{ca.OutcomeDone, ca.OutcomeRefused}),
+		"reason":        reasons,
+		"reason-what":   reasons,
+		"bulk-field":    {"suffix", "app", "authority", "profile", "key", "issued-from", "issued-until", "serials"},
+		"domain-state":  texts(ca.DomainStates()),
+		"policy":        texts(ca.DomainPolicies()),
+		"policy-what":   texts(ca.DomainPolicies()),
+		"role-what":     {"auditor", "operator", "admin"}, // those of no app
+		"webhook-state": {"none", "delivered", "failing"},
+		"token-state":   {"valid", "expired", "revoked", "superseded"},
+		"action":        actions(),
+		"summary":       {"healthy", "locked_out", "open", "wrong_way", "undecided", "faulty"}, // as internal/doorcheck has them
+		"check-state":   texts(ca.CheckStates()),
+		"cause":         texts([]ca.CheckCause{ca.CauseAsked, ca.CauseScheduled, ca.CauseIssued, ca.CauseExpiring}),
+		"alert":         texts(ca.Alerts()),
+		"next-step":     texts(ca.DomainStates()),
+		"method":        texts(ca.ProofMethods()),
+		"caller":        {"platform", "none", "stranger", "impostor", "developer", "expired", "revoked", "next_root", "intermediate"}, // as internal/doorcheck has them, like the next three
+		"came":          {"admitted", "refused", "unclear"},
+		"severity":      {"fault", "warning", "note"},
+		"verdict":       {"admits_platform", "refuses_strangers", "refuses_revoked"},
+		"answer":        {"yes", "no", "unknown"},
+		"summary-what":  {"healthy", "locked_out", "open", "wrong_way", "undecided", "faulty"},
 	}
 }
 

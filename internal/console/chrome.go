@@ -54,6 +54,7 @@ func (v *visit) menu() []navEntry {
 		add(ca.ActReadApp, portalPath(app), "nav.portal")
 		add(ca.ActIssueServer, portalPath(app, "new"), "nav.new")
 		add(ca.ActReadCheck, portalPath(app, "check"), "nav.check")
+		add(ca.ActReadEndpoint, portalPath(app, "endpoints"), "nav.endpoints")
 		add(ca.ActCreateEAB, portalPath(app, "acme"), "nav.acme")
 		add(ca.ActReadHistory, portalPath(app, "history"), "nav.history")
 		return entries
@@ -64,6 +65,7 @@ func (v *visit) menu() []navEntry {
 	add(ca.ActReadDomain, approvalsPath, "nav.approvals")
 	add(ca.ActReadCheck, checksPath, "nav.checks")
 	add(ca.ActListApps, appsPath, "nav.apps")
+	add(ca.ActReadTokens, tokensPath, "nav.tokens")
 	add(ca.ActReadEvents, "/console/events", "nav.events")
 	add(ca.ActReadAuthorities, "/console/authorities", "nav.authorities")
 	add(ca.ActExamine, "/console/settings", "nav.settings")
@@ -72,7 +74,7 @@ func (v *visit) menu() []navEntry {
 
 // within tells whether a page is, or lies below, an entry of the menu.
 func within(path, entry string) bool {
-	if entry == "/console" || strings.HasPrefix(entry, "/apps/") {
+	if entry == "/console" || strings.Count(entry, "/") == 2 && strings.HasPrefix(entry, "/apps/") {
 		return path == entry
 	}
 	return path == entry || strings.HasPrefix(path, entry+"/")

@@ -16,6 +16,9 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
 
 	"github.com/imca-project/imca/internal/acmelines"
 	"github.com/imca-project/imca/internal/ca"
@@ -52,6 +55,9 @@ type Config struct {
 	// the function. nil means a goroutine that nobody waits for.
 	Background func(func(context.Context))
 
+	// ProofPause is the time between looks for a proof whose page is open. Default: 5 s.
+	ProofPause time.Duration
+
 	// Log gets what goes wrong in the background; nil means slog.Default.
 	Log *slog.Logger
 }
@@ -66,6 +72,7 @@ type Setting struct {
 type site struct {
 	ca          *ca.CA
 	frame       *web.Frame
+	router      chi.Routes
 	assets      *assets
 	languages   []*language
 	templates   map[string]templates // by the tag of the language
@@ -77,14 +84,21 @@ type site struct {
 	acmeOpenApp string
 	provider    Provider
 	runs        *runs
+	vigils      *vigils
 }
 
 // New returns the door.
 func New(cfg Config) http.Handler {
+	log := cmp.Or(cfg.Log, slog.Default())
+	background := cfg.Background
+	if background == nil {
+		background = func(do func(context.Context)) { go do(context.Background()) }
+	}
 	s := &site{
 		ca: cfg.CA, frame: cfg.Frame, clientName: cfg.ClientName, assets: loadAssets(), languages: loadLanguages(), metrics: cfg.Metrics, settings: cfg.Settings,
 		desk: handover.New(cfg.CA, cfg.ClientName), acme: cfg.ACME, acmeOpenApp: cfg.ACMEOpenApp, provider: cfg.Provider,
-		runs: &runs{ca: cfg.CA, background: cfg.Background, now: cfg.Frame.Now, log: cmp.Or(cfg.Log, slog.Default()), all: make(map[string]*run)},
+		runs:   &runs{ca: cfg.CA, background: background, now: cfg.Frame.Now, log: log, all: make(map[string]*run)},
+		vigils: &vigils{ca: cfg.CA, background: background, now: cfg.Frame.Now, log: log, pause: cmp.Or(cfg.ProofPause, 5*time.Second), all: make(map[claim]*vigil)},
 	}
 	if s.acme == nil {
 		s.acme = func() acmelines.Server { return acmelines.Server{} }
@@ -92,11 +106,9 @@ func New(cfg Config) http.Handler {
 	if s.clientName.IsZero() {
 		s.clientName = pki.RecordedName("callback.platform.internal")
 	}
-	if s.runs.background == nil {
-		s.runs.background = func(do func(context.Context)) { go do(context.Background()) }
-	}
 	s.templates = loadTemplates(s.languages, s.assets)
 	r := cfg.Frame.Router()
+	s.router = r
 	r.Use(secure, http.NewCrossOriginProtection().Handler)
 	r.NotFound(s.open(notFound))
 	r.MethodNotAllowed(s.open(notFound))
@@ -135,9 +147,20 @@ func routes() []route {
 		{post, "/apps/{app}/certificates/{serial}/revoke", revokeOwn},
 		{get, "/apps/{app}/domains/{name}", proof},
 		{post, "/apps/{app}/domains/{name}", prove},
+		{post, "/apps/{app}/domains/{name}/watch", watchProof},
+		{post, "/apps/{app}/domains/{name}/again", proveAgain},
+		{post, "/apps/{app}/domains/{name}/remove", removeName},
 		{get, "/apps/{app}/check", askCheck},
 		{post, "/apps/{app}/check", runCheck},
 		{get, "/apps/{app}/checks/{check}", lookAtCheck},
+		{get, "/apps/{app}/endpoints", endpoints},
+		{post, "/apps/{app}/endpoints", addEndpoint},
+		{get, "/apps/{app}/endpoints/{endpoint}", endpoint},
+		{post, "/apps/{app}/endpoints/{endpoint}/remove", removeEndpoint},
+		{post, "/apps/{app}/webhooks", createWebhook},
+		{post, "/apps/{app}/webhooks/{webhook}/rotate", rotateWebhook},
+		{post, "/apps/{app}/webhooks/{webhook}/test", testWebhook},
+		{post, "/apps/{app}/webhooks/{webhook}/remove", removeWebhook},
 		{get, "/apps/{app}/acme", askACME},
 		{post, "/apps/{app}/acme", showACME},
 		{get, "/apps/{app}/history", history},
@@ -171,6 +194,11 @@ func routes() []route {
 		{post, "/console/apps/{app}/tokens", createToken},
 		{post, "/console/apps/{app}/eab", createEAB},
 		{post, "/console/apps/{app}/tokens/{token}/revoke", revokeToken},
+		{post, "/console/apps/{app}/tokens/{token}/rotate", rotateToken},
+		{get, "/console/tokens", tokens},
+		{post, "/console/tokens", makeToken},
+		{post, "/console/tokens/{token}/revoke", endToken},
+		{post, "/console/tokens/{token}/rotate", rotateToken},
 		{get, "/console/events", events},
 		{get, "/console/authorities", authorities},
 		{get, "/console/settings", settings},

@@ -33,7 +33,7 @@ func (w *world) issue(names ...string) *ca.Certificate {
 func consolePages(c *ca.Certificate) []string {
 	return []string{
 		"/console", "/console/certificates", "/console/certificates/" + c.Serial.String(), "/console/certificates/" + c.Serial.String() + "/revoke", "/console/revoke",
-		"/console/approvals", "/console/apps", "/console/apps/new", "/console/apps/demo", "/console/events", "/console/checks", "/console/authorities", "/console/settings",
+		"/console/approvals", "/console/apps", "/console/apps/new", "/console/apps/demo", "/console/tokens", "/console/events", "/console/checks", "/console/authorities", "/console/settings",
 	}
 }
 

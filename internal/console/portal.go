@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -15,10 +16,16 @@ type portalPage struct {
 	Certificates []certificateLine
 	Domains      []ca.Domain
 	Checks       []ca.Check
-	More         bool // there are more certificates than are shown
+	Endpoints    []ca.Endpoint // that are checked regularly
+	Older        string        // where older certificates are; empty: there are none
 }
 
 func (portalPage) template() string { return "portal" }
+
+// Alarmed tells whether something is wrong with a server that is checked regularly.
+func (p portalPage) Alarmed() bool {
+	return slices.ContainsFunc(p.Endpoints, func(e ca.Endpoint) bool { return len(e.Alerts) > 0 })
+}
 
 // portalPath is a page of an app.
 func portalPath(app string, parts ...string) string {
@@ -39,11 +46,23 @@ func portal(v *visit) error {
 		return err
 	}
 	p := portalPage{App: a}
-	found, err := v.ca.ListCertificates(v.context(), v.principal, ca.CertificateQuery{App: a.ID, Limit: shown})
+	beyond, err := ca.ParseCursor(v.r.URL.Query().Get("cursor"))
 	if err != nil {
 		return err
 	}
-	p.Certificates, p.More = v.lines(found.Items), !found.Next.IsZero()
+	found, err := v.ca.ListCertificates(v.context(), v.principal, ca.CertificateQuery{App: a.ID, Limit: shown, Beyond: beyond})
+	if err != nil {
+		return err
+	}
+	p.Certificates = v.lines(found.Items)
+	if !found.Next.IsZero() {
+		p.Older = portalPath(a.ID) + "?" + url.Values{"cursor": {found.Next.String()}}.Encode()
+	}
+	if v.may(ca.ActReadEndpoint) {
+		if p.Endpoints, err = v.ca.ListEndpoints(v.context(), v.principal, ca.EndpointQuery{App: a.ID, Limit: ca.MaxPage}); err != nil {
+			return err
+		}
+	}
 	if p.Domains, err = v.ca.ListDomains(v.context(), v.principal, ca.DomainQuery{App: a.ID, Limit: ca.MaxPage}); err != nil {
 		return err
 	}
@@ -90,6 +109,10 @@ type proofPage struct {
 	Usable     bool
 	Challenges []ca.Challenge
 	Onward     string // where to go on when it is proven
+	Vigil      *vigil // the looks that go on by themselves, or have ended a while ago; nil: there are none
+	Ended      bool   // the values to show are good no more
+	MayProve   bool
+	MayRemove  bool
 	Faults     faults
 }
 
@@ -98,17 +121,14 @@ func (proofPage) template() string { return "proof" }
 // Path is where the name is.
 func (p proofPage) Path() string { return portalPath(p.App, "domains", p.Name.String()) }
 
-// Waits tells whether it can change without this reader: by an operator, or by a look of ours.
-func (p proofPage) Waits() bool { return p.State == ca.DomainAwaiting }
-
 func proof(v *visit) error {
 	d, err := v.ca.Domain(v.context(), v.principal, v.param("name"), v.param("app"))
 	if err != nil {
 		return err
 	}
 	p := v.proofPage(d)
-	if p.Waits() {
-		v.refresh = 5
+	if p.Waits() && (len(p.Challenges) == 0 || p.Watching()) {
+		v.refresh = 10 // who is still copying is left in peace
 	}
 	return v.show(p)
 }
@@ -125,6 +145,7 @@ func (v *visit) proofPage(d ca.Domain) proofPage {
 		}
 	}
 	p.Onward = "?" + onward.Encode()
+	v.lookOn(&p)
 	return p
 }
 
@@ -146,6 +167,7 @@ func prove(v *visit) error {
 	if d, err = v.ca.Domain(v.context(), v.principal, v.param("name"), v.param("app")); err != nil {
 		return err
 	}
+	v.goOnLooking(d, method, said.Kind)
 	p := v.proofPage(d)
 	p.Faults = said
 	return v.showStatus(422, p)

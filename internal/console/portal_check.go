@@ -12,10 +12,12 @@ import (
 
 // askCheckPage asks which server to look at.
 type askCheckPage struct {
-	App    ca.App
-	URL    string
-	Checks []ca.Check
-	Faults faults
+	App      ca.App
+	URL      string
+	Address  string // to go to instead of those that the name has; empty: those
+	Callback bool
+	Checks   []ca.Check
+	Faults   faults
 }
 
 func (askCheckPage) template() string { return "portal-check" }
@@ -25,7 +27,7 @@ func (v *visit) askCheckPage() (askCheckPage, error) {
 	if err != nil {
 		return askCheckPage{}, err
 	}
-	p := askCheckPage{App: a, URL: strings.TrimSpace(v.r.FormValue("url"))}
+	p := askCheckPage{App: a, URL: withScheme(v.r.FormValue("url")), Address: strings.TrimSpace(v.r.PostFormValue("address")), Callback: v.r.PostFormValue("callback") != ""}
 	p.Checks, err = v.ca.ListChecks(v.context(), v.principal, ca.CheckQuery{App: a.ID, Limit: ca.DefaultPage})
 	return p, err
 }
@@ -43,10 +45,7 @@ func runCheck(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if p.URL != "" && !strings.Contains(p.URL, "://") {
-		p.URL = "https://" + p.URL
-	}
-	k, _, err := v.ca.RunCheck(v.context(), v.principal, ca.NewCheck{App: p.App.ID, URL: p.URL})
+	k, _, err := v.ca.RunCheck(v.context(), v.principal, ca.NewCheck{App: p.App.ID, URL: p.URL, Address: p.Address, Callback: p.Callback})
 	if err == nil {
 		return v.redirect(portalPath(p.App.ID, "checks", k.ID))
 	}
@@ -64,6 +63,8 @@ type sightPage struct {
 	Verdicts []verdict
 	Findings []mendable
 	Untold   []string // what was not tried, or could not be told
+	Watched  string   // the ID of the endpoint that is checked regularly at this address; empty: none is
+	MayWatch bool
 }
 
 func (sightPage) template() string { return "portal-sight" }
@@ -137,6 +138,11 @@ func lookAtCheck(v *visit) error {
 	if k.State == ca.CheckRunning {
 		v.refresh = 2
 	}
+	w, err := v.watched(k.App, k.URL)
+	if err != nil {
+		return err
+	}
+	p.Watched, p.MayWatch = w.ID, v.may(ca.ActAddEndpoint)
 	if k.State == ca.CheckDone {
 		var r report
 		if err := json.Unmarshal(k.Report, &r); err != nil {

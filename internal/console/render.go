@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 )
@@ -50,29 +51,31 @@ func loadTemplates(languages []*language, a *assets) map[string]templates {
 // functions are what templates can call.
 func functions(l *language, a *assets) template.FuncMap {
 	return template.FuncMap{
-		"t":     l.text,                                                                     // t "key" "name" value …
-		"tn":    l.count,                                                                    // tn "key" number "name" value …
-		"word":  l.word,                                                                     // word "set" value
-		"told":  l.told,                                                                     // told .Detail: the parts for the template "told"
-		"asset": a.path,                                                                     // asset "console.css"
-		"n":     func(n any) string { return shown(n) },                                     // a number
-		"stamp": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }, // as it is shown without a script
-		"day":   func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
-		"exact": func(t time.Time) string { return t.UTC().Format(time.RFC3339) }, // as scripts read it
-		"tone":  tone,                                                             // tone state: the colour of a state
-		"claim": claimPath,                                                        // where to decide about a claim
-		"args":  arguments,                                                        // args "name" value …: the argument of a part
+		"t":         l.text,                                                                     // t "key" "name" value …
+		"tn":        l.count,                                                                    // tn "key" number "name" value …
+		"word":      l.word,                                                                     // word "set" value
+		"told":      l.told,                                                                     // told .Detail: the parts for the template "told"
+		"asset":     a.path,                                                                     // asset "console.css"
+		"n":         func(n any) string { return shown(n) },                                     // a number
+		"stamp":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }, // as it is shown without a script
+		"day":       func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
+		"exact":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) }, // as scripts read it
+		"tone":      tone,                                                             // tone state: the colour of a state
+		"filelines": fileLines,                                                        // filelines challenge: what puts it into a file
+		"object":    objectPath,                                                       // object event own: where what an event is about is shown
+		"claim":     claimPath,                                                        // where to decide about a claim
+		"args":      arguments,                                                        // args "name" value …: the argument of a part
 	}
 }
 
 // tone is the class of a state: whether it is as it should be.
 func tone(state any) string {
 	switch fmt.Sprint(state) {
-	case "valid", "done", "healthy":
+	case "valid", "done", "healthy", "delivered":
 		return "good"
 	case "pending", "awaiting-approval", "conflict", "superseded", "undecided", "running", "warning":
 		return "warn"
-	case "revoked", "suspended", "rejected", "refused", "fault", "failed", "locked_out", "open", "wrong_way", "faulty":
+	case "revoked", "suspended", "rejected", "refused", "fault", "failed", "locked_out", "open", "wrong_way", "faulty", "failing":
 		return "bad"
 	}
 	return ""
@@ -111,4 +114,18 @@ func (v *visit) showStatus(status int, p page) error {
 	v.w.WriteHeader(status)
 	_, _ = v.w.Write(body.Bytes())
 	return nil
+}
+
+// option is one of several to choose from.
+type option struct{ Value, Word string }
+
+// plainOptions are values that stand for themselves; chosen is one of them, known or not.
+func plainOptions(values []string, chosen string) (options []option) {
+	if chosen != "" && !slices.Contains(values, chosen) {
+		values = append(slices.Clone(values), chosen)
+	}
+	for _, value := range values {
+		options = append(options, option{value, value})
+	}
+	return options
 }

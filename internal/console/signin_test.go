@@ -78,3 +78,21 @@ func TestSignInByLink(t *testing.T) {
 		require.False(t, strings.Contains(w.log.String(), link), "no log has the link")
 	})
 }
+
+// TestSignInLeadsBack: whoever has been away for too long comes back to the page that was open, and nowhere else.
+func TestSignInLeadsBack(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	p := w.nobody()
+	require.Equal(t, "/signin?next=%2Fapps%2Fdemo%2Fnew%3Fdomain%3Da.example", p.get("/apps/demo/new?domain=a.example").Header.Get("Location"))
+	for from, want := range map[string]string{
+		w.url + "/apps/demo/new?domain=a.example":         "/signin?next=%2Fapps%2Fdemo%2Fnew%3Fdomain%3Da.example",
+		w.url + "/console/apps/demo/tokens":               "/signin", // there only with a form
+		w.url + "//evil.example/":                         "/signin",
+		"https://evil.example/apps/demo/new":              "/signin",
+		"https://evil.example" + w.url + "/apps/demo/new": "/signin",
+		"": "/signin",
+	} {
+		p.headers.Set("Referer", from)
+		require.Equal(t, want, p.post("/apps/demo/new", url.Values{}).Header.Get("Location"), from)
+	}
+}

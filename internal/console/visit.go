@@ -55,7 +55,7 @@ func (s *site) signedIn(page func(*visit) error) http.HandlerFunc {
 	return s.open(func(v *visit) error {
 		p, err := s.whose(v.r)
 		if signedOut(err) {
-			return v.redirect(signInPath(v.r))
+			return v.redirect(s.signInPath(v.r))
 		}
 		if err != nil {
 			return err
@@ -81,12 +81,20 @@ func signedOut(err error) bool {
 	return errors.As(err, &refusal) && refusal.Kind == ca.KindUnauthenticated
 }
 
-// signInPath is where to sign in, and to come back from to the page that was asked for.
-func signInPath(r *http.Request) string {
-	if r.Method != http.MethodGet || r.URL.Path == "/" {
+// signInPath is where to sign in, and to come back from to the page that was asked for, or whose form was sent.
+func (s *site) signInPath(r *http.Request) string {
+	next := r.URL.RequestURI()
+	if r.Method != http.MethodGet {
+		next = "/"
+		from, err := url.Parse(r.Referer())
+		if err == nil && from.Host == r.Host && s.router.Match(chi.NewRouteContext(), http.MethodGet, from.EscapedPath()) {
+			next = ownPath(from.RequestURI(), "/")
+		}
+	}
+	if next == "/" {
 		return "/signin"
 	}
-	return "/signin?" + url.Values{"next": {r.URL.RequestURI()}}.Encode()
+	return "/signin?" + url.Values{"next": {next}}.Encode()
 }
 
 // ownPath is a path of ours to go on to, as a form or a link said it, or otherwise when that leads anywhere else.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,9 +42,12 @@ type world struct {
 	transport http.RoundTripper
 	newKey    func(name string, kind pki.KeyType) (crypto.Signer, string, error)
 
-	sight  ca.CheckFacts // what a check finds
-	report string        // and its report, JSON; empty: one without anything in it
-	proof  error         // what a look at a proof finds; nil: it is there
+	sight       ca.CheckFacts // what a check finds
+	report      string        // and its report, JSON; empty: one without anything in it
+	proof       error         // what a look at a proof finds; nil: it is there
+	undelivered error         // what becomes of messages to webhooks
+
+	bare atomic.Bool // no proof is in place
 
 	mu  sync.Mutex
 	now time.Time
@@ -81,7 +85,7 @@ func newWorld(t testing.TB, database string) *world {
 	require.NoError(t, err)
 	w.ca, err = ca.New(ca.Config{Store: w.store, Issuers: issuers, Open: load, Recorded: authorities, Now: w.clock, Domains: ca.DomainRules{Prove: w.prove}, Checks: ca.CheckRules{Look: func(context.Context, ca.Visit) (ca.Sight, error) {
 		return ca.Sight{Report: []byte(cmp.Or(w.report, "{}")), Facts: w.sight}, nil
-	}}})
+	}}, Webhooks: ca.WebhookRules{Post: func(context.Context, string, map[string]string, []byte) error { return w.undelivered }}})
 	require.NoError(t, err)
 	require.NoError(t, w.ca.PublishCRLs(t.Context()))
 	for _, id := range []string{"demo", "other"} {
@@ -92,7 +96,7 @@ func newWorld(t testing.TB, database string) *world {
 		Authenticate: w.ca.Authenticate, Now: w.clock, Log: slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Limits: web.Limits{Address: web.Rate{PerSecond: -1}, Failures: web.Rate{PerSecond: -1}, Token: web.Rate{PerSecond: -1}},
 	})
-	server := httptest.NewTLSServer(console.New(console.Config{CA: w.ca, Frame: frame}))
+	server := httptest.NewTLSServer(console.New(console.Config{CA: w.ca, Frame: frame, ProofPause: 5 * time.Millisecond}))
 	t.Cleanup(server.Close)
 	w.url, w.transport = server.URL, server.Client().Transport
 	t.Cleanup(func() {
@@ -109,8 +113,13 @@ func (w *world) clock() time.Time {
 	return w.now
 }
 
-// prove looks at a proof.
-func (w *world) prove(context.Context, ca.Method, pki.Name, string, string) error { return w.proof }
+// prove finds every proof in place, unless nothing is, or the test says what is wrong with it.
+func (w *world) prove(_ context.Context, m ca.Method, _ pki.Name, _, _ string) error {
+	if w.bare.Load() {
+		return &ca.Error{Kind: ca.KindProofWrong, Detail: "Nothing is there <b>" + string(m)}
+	}
+	return w.proof
+}
 
 // Write is the log of the server.
 func (w *world) Write(line []byte) (int, error) {

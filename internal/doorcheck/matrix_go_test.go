@@ -325,7 +325,9 @@ func goRows(t *testing.T, w *world) []goRow {
 			}}},
 		{row: row{name: "a name that leads nowhere", admits: No, refuses: Unknown, codes: "no_address",
 			alter: func(c *Config, _ *Target, _ *world) {
-				c.Resolve = func(context.Context, string) ([]netip.Addr, error) { return nil, &egress.DNSError{Name: "www.example.com", Type: "A and AAAA", Kind: egress.NoName} }
+				c.Resolve = func(context.Context, string) ([]netip.Addr, error) {
+					return nil, &egress.DNSError{Name: "www.example.com", Type: "A and AAAA", Kind: egress.NoName}
+				}
 			}}},
 		{row: row{name: "the platform's certificate has expired", admits: No, refuses: Unknown, codes: "our_certificate_expired",
 			alter: func(c *Config, _ *Target, w *world) { c.Canaries.Platform = w.expired.identity() }}},

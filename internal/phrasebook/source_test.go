@@ -57,7 +57,7 @@ var sources = []source{
 		"fmt.Errorf %w": ours, "errors.New": "what callers in the code look for", "[]byte": "what is hashed",
 		"func Load": "the operator's settings", "func newRoster": "the operator's settings", "func Validate": "the operator's settings",
 		"text no authority is loaded: run 'imca init' first": "for who starts the server", "text %s%s was given the role %q": ours,
-		"text %s of %s": "the name of a canary in memory",
+		"text %s of %s":        "the name of a canary in memory",
 		"func NextStep":        "the page has words of its own for this",
 		"= ch.RecordName":      "a DNS record",
 		"= ch.RecordValue":     "a DNS record",
@@ -90,7 +90,7 @@ var sources = []source{
 	{pkg: "internal/console", not: map[string]string{
 		"fmt.Errorf": ours, "h.Set": "for browsers", "h.Add": "for browsers", "w.Header().Set": "for browsers", "= policy": "for browsers",
 		"func mediaType": "for browsers", "export": "for browsers", "v.ca.CreateEAB": "the name of a token, as somebody chose it",
-		"http.Error": "the answer to a program, not a page",
+		"http.Error": "the answer to a program, not a page", "func fileLines": "commands",
 	}},
 }
 

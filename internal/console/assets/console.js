@@ -5,8 +5,9 @@ import { instantSearch } from "./search.js";
 import { follow } from "./follow.js";
 import { newCertificate } from "./new.js";
 
+follow(document); // first: it remembers the page as it came
 localTimes(document);
 copyButtons(document);
 instantSearch(document);
-follow(document);
 newCertificate(document);
+document.documentElement.dataset.ready = ""; // a browser that is driven by a program waits for it
