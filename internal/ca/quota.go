@@ -56,6 +56,15 @@ func (q *Quotas) named() map[string]*int {
 	}
 }
 
+// ByName are the quotas by the names that they have in the settings; 0 is for no bound.
+func (q Quotas) ByName() map[string]int {
+	all := make(map[string]int)
+	for name, most := range q.named() {
+		all[name] = *most
+	}
+	return all
+}
+
 // QuotaNames are the names of the quotas that an app can have of its own.
 func QuotaNames() []string { return slices.Sorted(maps.Keys(new(Quotas).named())) }
 

@@ -84,7 +84,7 @@ func createApp(v *visit) error {
 type appPage struct {
 	App       ca.App
 	Form      appForm
-	Quotas    ca.Quotas
+	Quotas    []quotaLine
 	Domains   []ca.Domain
 	Latest    []certificateLine
 	Tokens    tokenTable
@@ -94,6 +94,8 @@ type appPage struct {
 	MayChange bool
 	MayToken  bool
 	MayEAB    bool
+
+	QuotaFaults faults
 }
 
 func (appPage) template() string { return "app" }
@@ -142,13 +144,14 @@ func app(v *visit) error {
 
 func (v *visit) appPage() (p appPage, err error) {
 	p = appPage{
-		Quotas: v.ca.Quotas(), Token: credentialForm{Days: "365"}, EAB: credentialForm{Days: "90"},
+		Token: credentialForm{Days: "365"}, EAB: credentialForm{Days: "90"},
 		MayChange: v.may(ca.ActChangeApp), MayToken: v.may(ca.ActCreateToken), MayEAB: v.may(ca.ActCreateEAB),
 	}
 	id := v.param("app")
 	if p.App, err = v.ca.App(v.context(), v.principal, id); err != nil {
 		return p, err
 	}
+	p.Quotas = v.quotaLines(p.App)
 	p.Form = appForm{
 		ID: id, Name: p.App.Name, Policy: string(p.App.Policy), Allowed: strings.Join(p.App.Allowed, "\n"), Suspended: p.App.Suspended, Policies: ca.DomainPolicies(),
 	}

@@ -48,6 +48,7 @@ func sets() map[string][]string {
 		"policy-what":   texts(ca.DomainPolicies()),
 		"role-what":     {"auditor", "operator", "admin"}, // those of no app
 		"webhook-state": {"none", "delivered", "failing"},
+		"quota":         ca.QuotaNames(),
 		"token-state":   {"valid", "expired", "revoked", "superseded"},
 		"action":        actions(),
 		"summary":       {"healthy", "locked_out", "open", "wrong_way", "undecided", "faulty"}, // as internal/doorcheck has them

@@ -191,6 +191,7 @@ func routes() []route {
 		{post, "/console/apps/new", createApp},
 		{get, "/console/apps/{app}", app},
 		{post, "/console/apps/{app}", changeApp},
+		{post, "/console/apps/{app}/quotas", changeQuotas},
 		{post, "/console/apps/{app}/tokens", createToken},
 		{post, "/console/apps/{app}/eab", createEAB},
 		{post, "/console/apps/{app}/tokens/{token}/revoke", revokeToken},
