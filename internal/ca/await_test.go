@@ -100,3 +100,26 @@ func TestProofIsAwaitedNoLonger(t *testing.T) {
 	_, err = f.AwaitProof(t.Context(), ca.Principal{Name: "o", Role: ca.RoleDeveloper, App: "other"}, ca.Awaited{Name: "api.example.com", App: "demo", Methods: []ca.Method{ca.MethodHTTP}})
 	refusal(t, err, ca.KindNotFound)
 }
+
+// TestAwaitedClaimBeginsAnew: what was awaited for a claim that was given up is nothing to the next one, whose values it must not change.
+func TestAwaitedClaimBeginsAnew(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		f, _ := proving(t, url, ca.PolicyProve)
+		f.add(developer, "www.example.com", "")
+		ctx, cancel := context.WithCancel(t.Context())
+		var next ca.Domain
+		_, err := f.AwaitProof(ctx, developer, ca.Awaited{
+			Name: "www.example.com", Methods: []ca.Method{ca.MethodHTTP}, Pause: time.Millisecond,
+			Seen: func(ca.Method, time.Time, *ca.Error) {
+				require.NoError(t, f.RemoveDomain(t.Context(), developer, "www.example.com", ""))
+				next = f.add(developer, "www.example.com", "")
+				cancel()
+			},
+		})
+		refusal(t, err, ca.KindProofWrong)
+		d, err := f.Domain(t.Context(), developer, "www.example.com", "")
+		require.NoError(t, err)
+		require.Equal(t, next.Token, d.Token)
+		require.Empty(t, d.Failure)
+	})
+}
