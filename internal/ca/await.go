@@ -3,7 +3,6 @@ package ca
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -49,7 +48,7 @@ func (c *CA) AwaitProof(ctx context.Context, p Principal, req Awaited) (Domain, 
 			return Domain{}, c.answer(ctx, act, err)
 		}
 		if m == req.Methods[0] {
-			missing = func() error { return c.answer(ctx, act, c.stillMissing(ctx, act, d, m, refusal)) }
+			missing = func() error { return c.answer(ctx, act, c.proofMissing(ctx, act, d, m, refusal)) }
 		}
 		if req.Seen != nil {
 			req.Seen(m, act.Event.At, refusal)
@@ -60,18 +59,6 @@ func (c *CA) AwaitProof(ctx context.Context, p Principal, req Awaited) (Domain, 
 		case <-time.After(req.Pause):
 		}
 	}
-}
-
-// stillMissing is proofMissing for a claim that was read a while ago, and may have been given up and made anew since.
-func (c *CA) stillMissing(ctx context.Context, act Act, seen Domain, m Method, why *Error) error {
-	d, err := c.store.Domain(context.WithoutCancel(ctx), seen.App, seen.Name)
-	switch {
-	case errors.Is(err, ErrNotFound) || err == nil && d.Token != seen.Token:
-		return why // another claim's, or nobody's
-	case err != nil:
-		return fmt.Errorf("reading the claim on %s: %w", seen.Name, err)
-	}
-	return c.proofMissing(ctx, act, d, m, why)
 }
 
 // notThere tells whether a refusal says that a proof is not where it was looked for, or not yet.

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/imca-project/imca/internal/ca"
+	"github.com/imca-project/imca/internal/pki"
 )
 
 // TestProofIsAwaited: however often it was looked for, one event tells of it.
@@ -121,5 +122,36 @@ func TestAwaitedClaimBeginsAnew(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, next.Token, d.Token)
 		require.Empty(t, d.Failure)
+	})
+}
+
+// TestLookedAtClaimBeginsAnew is the same for one look, which takes its time too.
+func TestLookedAtClaimBeginsAnew(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		var during func()
+		f, _ := proving(t, url, ca.PolicyProve, func(r *ca.DomainRules) {
+			look := r.Prove
+			r.Prove = func(ctx context.Context, m ca.Method, n pki.Name, token, keyAuthorization string) error {
+				during()
+				return look(ctx, m, n, token, keyAuthorization)
+			}
+		})
+		f.add(developer, "www.example.com", "")
+		var next ca.Domain
+		during = func() {
+			require.NoError(t, f.RemoveDomain(t.Context(), developer, "www.example.com", ""))
+			next = f.add(developer, "www.example.com", "")
+		}
+		_, err := f.VerifyDomain(t.Context(), developer, "www.example.com", "", ca.MethodHTTP)
+		refusal(t, err, ca.KindProofWrong)
+		d, err := f.Domain(t.Context(), developer, "www.example.com", "")
+		require.NoError(t, err)
+		require.Equal(t, next.Token, d.Token)
+		require.Empty(t, d.Failure)
+		require.True(t, d.CheckedAt.IsZero())
+
+		during = func() { require.NoError(t, f.RemoveDomain(t.Context(), developer, "www.example.com", "")) }
+		_, err = f.VerifyDomain(t.Context(), developer, "www.example.com", "", ca.MethodHTTP)
+		refusal(t, err, ca.KindProofWrong)
 	})
 }

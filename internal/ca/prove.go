@@ -167,12 +167,20 @@ func (c *CA) look(ctx context.Context, d Domain, proof Proof) (finding, error) {
 	return found, err
 }
 
-// proofMissing keeps why a proof was not found with the claim, in one change with the event of the refusal, and returns the refusal. A claim
-// that others have changed in between stays as they made it.
-func (c *CA) proofMissing(ctx context.Context, act Act, d Domain, m Method, err error) error {
+// proofMissing keeps why a proof was not found with the claim, in one change with the event of the refusal, and returns the refusal. The claim was read
+// before the look: it may have been given up and made anew since, and what it lacked is nothing to the next one. One that others change at this
+// moment stays as they make it.
+func (c *CA) proofMissing(ctx context.Context, act Act, seen Domain, m Method, err error) error {
 	var refusal *Error
 	if !errors.As(err, &refusal) {
-		return fmt.Errorf("looking for the proof of %s: %w", d.Name, err)
+		return fmt.Errorf("looking for the proof of %s: %w", seen.Name, err)
+	}
+	d, err := c.store.Domain(context.WithoutCancel(ctx), seen.App, seen.Name)
+	switch {
+	case errors.Is(err, ErrNotFound) || err == nil && d.Token != seen.Token:
+		return refusal // answer writes the event
+	case err != nil:
+		return fmt.Errorf("reading the claim on %s: %w", seen.Name, err)
 	}
 	now := act.Event.At
 	d.CheckedAt, d.Failure = now, refusal.Detail
