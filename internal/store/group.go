@@ -74,9 +74,7 @@ func (g *group[Q, A]) do(ctx context.Context, question Q) (A, error) {
 // work serves rounds until nobody waits.
 func (g *group[Q, A]) work() {
 	for {
-		// Whoever can run now is about to ask, or to answer somebody who then asks: while the processors are busy, a round that lets them go first is larger,
-		// and there are fewer of them.
-		runtime.Gosched()
+		g.gather()
 		round := g.next()
 		if round == nil {
 			return
@@ -85,6 +83,17 @@ func (g *group[Q, A]) work() {
 		for _, c := range round {
 			close(c.done)
 		}
+	}
+}
+
+// gather lets others ask first, as long as more of them do. Whoever can run now is about to ask, or to answer somebody who then asks: while the processors
+// are busy, a round that begins after them is larger, and there are fewer of them.
+func (g *group[Q, A]) gather() {
+	for before, now := -1, 0; now > before; {
+		runtime.Gosched()
+		g.mu.Lock()
+		before, now = now, len(g.waiting)
+		g.mu.Unlock()
 	}
 }
 
