@@ -249,7 +249,7 @@ func wordsOf(t *testing.T, root *parse.ListNode) []string {
 func eachTemplate(t *testing.T, visit func(name string, tree *parse.Tree)) {
 	l := loadLanguages()[0]
 	seen := make(map[string]bool)
-	for page, pages := range loadTemplates([]*language{l}, loadAssets())[l.Tag] {
+	for page, pages := range templatesOf(l, loadAssets()) {
 		for _, part := range pages.Templates() {
 			own := part.Name() == "title" || part.Name() == "main"
 			name := part.Name()

@@ -75,7 +75,7 @@ type site struct {
 	router      chi.Routes
 	assets      *assets
 	languages   []*language
-	templates   map[string]templates // by the tag of the language
+	templates   map[string]func() templates // by the tag of the language
 	metrics     *web.Metrics
 	settings    []Setting
 	clientName  pki.Name

@@ -10,6 +10,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/imca-project/imca/internal/phrasebook"
 )
@@ -22,18 +23,23 @@ type language struct {
 	Tag   string // BCP 47
 	Name  string // in the language itself
 	texts map[string]string
-	book  *phrasebook.Book // what the rest of imca says, which is English; nil: it stays so
+
+	// book is of what the rest of imca says, which is English; a nil one leaves it so. It is opened for the first reader.
+	book func() *phrasebook.Book
 }
 
 // loadLanguages reads the catalogues; the first one is for readers who want none of them.
 func loadLanguages() []*language {
 	languages := []*language{{Tag: "en", Name: "English"}, {Tag: "zh-CN", Name: "简体中文"}}
 	for i, l := range languages {
-		if i > 0 {
+		l.book = sync.OnceValue(func() *phrasebook.Book {
+			if i == 0 {
+				return nil
+			}
 			book, err := phrasebook.Open(l.Tag)
 			must(err)
-			l.book = book
-		}
+			return book
+		})
 		l.texts = make(map[string]string)
 		files, err := fs.Glob(textFiles, path.Join("texts", l.Tag, "*.json"))
 		must(err)
@@ -86,7 +92,7 @@ func (l *language) word(set string, value any) string {
 }
 
 // told is a text of the rest of imca, a refusal or a finding, in this language. What stays English is marked.
-func (l *language) told(text any) []phrasebook.Part { return l.book.Translate(fmt.Sprint(text)) }
+func (l *language) told(text any) []phrasebook.Part { return l.book().Translate(fmt.Sprint(text)) }
 
 // shown is a value within a text: numbers in groups of three digits.
 func shown(value any) string {

@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -28,24 +29,30 @@ type view struct {
 	chrome
 }
 
-// loadTemplates binds each page to each language: what a template calls t then is the text of that language.
-func loadTemplates(languages []*language, a *assets) map[string]templates {
-	pages, err := fs.Glob(templateFiles, "templates/pages/*.html")
-	must(err)
-	byLanguage := make(map[string]templates)
+// loadTemplates binds each page to each language: what a template calls t then is the text of that language. Those of a language are parsed for its
+// first reader, as they take some megabytes.
+func loadTemplates(languages []*language, a *assets) map[string]func() templates {
+	byLanguage := make(map[string]func() templates)
 	for _, l := range languages {
-		common, err := template.New("layout").Funcs(functions(l, a)).ParseFS(templateFiles, "templates/*.html")
-		must(err)
-		byLanguage[l.Tag] = make(templates)
-		for _, file := range pages {
-			t, err := common.Clone()
-			must(err)
-			_, err = t.ParseFS(templateFiles, file)
-			must(err)
-			byLanguage[l.Tag][strings.TrimSuffix(path.Base(file), ".html")] = t
-		}
+		byLanguage[l.Tag] = sync.OnceValue(func() templates { return templatesOf(l, a) })
 	}
 	return byLanguage
+}
+
+func templatesOf(l *language, a *assets) templates {
+	pages, err := fs.Glob(templateFiles, "templates/pages/*.html")
+	must(err)
+	common, err := template.New("layout").Funcs(functions(l, a)).ParseFS(templateFiles, "templates/*.html")
+	must(err)
+	all := make(templates)
+	for _, file := range pages {
+		t, err := common.Clone()
+		must(err)
+		_, err = t.ParseFS(templateFiles, file)
+		must(err)
+		all[strings.TrimSuffix(path.Base(file), ".html")] = t
+	}
+	return all
 }
 
 // functions are what templates can call.
@@ -100,7 +107,7 @@ func (v *visit) show(p page) error { return v.showStatus(http.StatusOK, p) }
 // showStatus answers with a page and a status. The page is whole before its first byte leaves.
 func (v *visit) showStatus(status int, p page) error {
 	var body bytes.Buffer
-	t, found := v.templates[v.lang.Tag][p.template()]
+	t, found := v.templates[v.lang.Tag]()[p.template()]
 	if !found {
 		return fmt.Errorf("there is no template %s", p.template())
 	}
