@@ -51,7 +51,7 @@ const (
 	vigilTime     = 10 * time.Minute
 	unwatchedTime = 3 * time.Minute // a page that is not asked for is not open any more; browsers let one in the background ask once a minute
 	vigilKept     = 30 * time.Minute
-	mostVigils    = 200
+	mostVigils    = 200 // at once
 	mostOfApp     = 10
 )
 
@@ -60,12 +60,16 @@ func (s *vigils) begin(p ca.Principal, of claim, methods []ca.Method, asked bool
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ofApp := 0
+	running, ofApp := 0, 0
 	for c, old := range s.all {
-		if old.Over && now.Sub(old.Until) > vigilKept {
+		switch {
+		case !old.Over:
+			running++
+			if c.app == of.app {
+				ofApp++
+			}
+		case now.Sub(old.Until) > vigilKept:
 			delete(s.all, c)
-		} else if c.app == of.app && !old.Over {
-			ofApp++
 		}
 	}
 	old := s.all[of]
@@ -74,7 +78,7 @@ func (s *vigils) begin(p ca.Principal, of claim, methods []ca.Method, asked bool
 		return
 	case old != nil:
 		old.end()
-	case len(s.all) >= mostVigils || ofApp >= mostOfApp:
+	case running >= mostVigils || ofApp >= mostOfApp:
 		return // the button is still there
 	}
 	stopped, end := context.WithCancel(context.Background())
