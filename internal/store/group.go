@@ -86,10 +86,10 @@ func (g *group[Q, A]) work() {
 	}
 }
 
-// gather lets others ask first, as long as more of them do. Whoever can run now is about to ask, or to answer somebody who then asks: while the processors
+// gather lets others ask first, as long as more of them do and there is room for them. Whoever can run now is about to ask, or to answer somebody who then asks: while the processors
 // are busy, a round that begins after them is larger, and there are fewer of them.
 func (g *group[Q, A]) gather() {
-	for before, now := -1, 0; now > before; {
+	for before, now := -1, 0; now > before && now < maxRound; {
 		runtime.Gosched()
 		g.mu.Lock()
 		before, now = now, len(g.waiting)

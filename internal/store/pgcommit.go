@@ -28,13 +28,7 @@ func (c *pgCommit) add(does commitment, columns int, rows [][]any) {
 		return
 	}
 	c.does |= does
-	for i := range columns {
-		column := make([]any, len(rows))
-		for j, r := range rows {
-			column[j] = r[i]
-		}
-		c.args = append(c.args, column)
-	}
+	c.args = append(c.args, columnsOf(columns, rows)...)
 }
 
 // commit is one statement, which PostgreSQL makes a transaction of its own: one message there, and one back.

@@ -191,14 +191,14 @@ func (l *sqlite) among(place int, keys [][]byte) (string, any) {
 }
 
 func (p *postgres) insert(ctx context.Context, tx statements, t table, rows [][]any) error {
-	_, err := tx.exec(ctx, t.insertArrays(1), columnsOf(t, rows)...)
+	_, err := tx.exec(ctx, t.insertArrays(1), columnsOf(len(t.columns), rows)...)
 	return err
 }
 
 // columnsOf are rows as one array for each column.
-func columnsOf(t table, rows [][]any) []any {
-	args := make([]any, len(t.columns))
-	for i := range t.columns {
+func columnsOf(columns int, rows [][]any) []any {
+	args := make([]any, columns)
+	for i := range args {
 		column := make([]any, len(rows))
 		for j, r := range rows {
 			column[j] = r[i]
